@@ -1,0 +1,117 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package altoroute
+
+import (
+	"math"
+	"slices"
+)
+
+// A plan is everything a question needs, and never changes.
+type plan struct {
+	router   *Router
+	guidance []*guidance // by source; nil where a source has given none yet
+	locator  Locator     // may be nil
+}
+
+// guidance is one source's maps made ready: shared by all pools the place of
+// each edge, and for each pool and client PID the order of the edges.
+type guidance struct {
+	source   *source
+	maps     *Maps
+	pids     []pidIndex // by edge
+	rankings []*ranking // by pool
+}
+
+func newGuidance(r *Router, s *source, m *Maps) *guidance {
+	g := &guidance{source: s, maps: m, pids: make([]pidIndex, len(r.edges))}
+	for i := range r.edges {
+		g.pids[i] = r.edges[i].locate(s.Name, m.Network)
+	}
+	for _, p := range r.pools {
+		g.rankings = append(g.rankings, newRanking(p, g.pids, m))
+	}
+	return g
+}
+
+// A ranking orders a pool's edges for every client PID of a source. Edges in
+// one PID cost the same from everywhere, so that what is ranked are groups of
+// edges, not edges: ten thousand edges are still only some hundred PIDs.
+type ranking struct {
+	info   *CostInfo
+	groups []group
+	order  []int32 // for client PID p, the groups from the best: order[p*len(groups):][:len(groups)]
+}
+
+// A group is the edges of a pool that lie in one PID.
+type group struct {
+	pid   pidIndex // noPID for the edges that the source does not place
+	edges []int32
+	costs []float64 // to each client PID; nil when none is defined
+}
+
+// cost returns the group's cost to a client PID, NaN when undefined.
+func (g *group) cost(to pidIndex) float64 {
+	if g.costs == nil {
+		return math.NaN()
+	}
+	return g.costs[to]
+}
+
+func newRanking(p *pool, pids []pidIndex, m *Maps) *ranking {
+	costs := m.Costs[0]
+	r := &ranking{info: &costs.info}
+	at := make(map[pidIndex]int)
+	for _, e := range p.edges {
+		pid := pids[e]
+		i, ok := at[pid]
+		if !ok {
+			i = len(r.groups)
+			at[pid] = i
+			r.groups = append(r.groups, group{pid: pid, costs: costs.rows[pid]})
+		}
+		r.groups[i].edges = append(r.groups[i].edges, e)
+	}
+	n := len(r.groups)
+	r.order = make([]int32, n*m.Network.PIDs())
+	for pid := range m.Network.PIDs() {
+		order := r.order[pid*n:][:n]
+		for i := range order {
+			order[i] = int32(i) //nolint:gosec // no more groups than edges
+		}
+		to := pidIndex(pid) //nolint:gosec // bounded by maxPIDs
+		// Stable, so that groups of equal cost stay in the order of their
+		// edges' names and the same maps give the same plan.
+		slices.SortStableFunc(order, func(a, b int32) int {
+			ca, cb := r.groups[a].cost(to), r.groups[b].cost(to)
+			switch {
+			case r.info.better(ca, cb):
+				return -1
+			case r.info.better(cb, ca):
+				return 1
+			}
+			return 0
+		})
+	}
+	return r
+}
+
+// of returns the groups from the best to the worst for a client PID.
+func (r *ranking) of(pid pidIndex) []int32 {
+	n := len(r.groups)
+	return r.order[int(pid)*n:][:n]
+}
+
+// defined reports whether some edge has a defined cost to a client PID. The
+// best comes first and undefined is worst, so one look tells.
+func (r *ranking) defined(pid pidIndex) bool {
+	return !math.IsNaN(r.groups[r.of(pid)[0]].cost(pid))
+}
+
+// guides reports whether the ranking has a defined cost at all.
+func (r *ranking) guides() bool {
+	return slices.ContainsFunc(r.groups, func(g group) bool {
+		return slices.ContainsFunc(g.costs, func(c float64) bool { return !math.IsNaN(c) })
+	})
+}
