@@ -39,6 +39,9 @@ func (c *CostMap) Info() CostInfo { return c.info }
 // Pairs returns how many costs the whole document defined, rows not kept included.
 func (c *CostMap) Pairs() int { return c.pairs }
 
+// Of reports whether the map was built for this network map.
+func (c *CostMap) Of(network *NetworkMap) bool { return c.network == network }
+
 // Cost returns the cost from src to dst. It is undefined (false) when the map
 // has no such pair or the row was not kept: not zero, and not comparable.
 func (c *CostMap) Cost(src, dst string) (float64, bool) {

@@ -235,11 +235,41 @@ func (r *Router) pool(name string) (*pool, error) {
 	return nil, fmt.Errorf("%w %q; the pools are %s", ErrNoSuchPool, name, strings.Join(r.Pools(), ", "))
 }
 
-// CheckPool reports whether Route knows the pool: by its name, or as the only
-// one where the name is empty. The error wraps ErrNoSuchPool.
-func (r *Router) CheckPool(name string) error {
-	_, err := r.pool(name)
-	return err
+// PoolName returns the name of the pool that Route would use: the one named, or
+// the only one where the name is empty. The error wraps ErrNoSuchPool.
+func (r *Router) PoolName(name string) (string, error) {
+	p, err := r.pool(name)
+	if err != nil {
+		return "", err
+	}
+	return p.Name, nil
+}
+
+// Edges returns the edges of a pool, by name, sorted. They are the ones that
+// Decision.Edge points to.
+func (r *Router) Edges(pool string) []*Edge {
+	p, err := r.pool(pool)
+	if err != nil {
+		return nil
+	}
+	edges := make([]*Edge, len(p.edges))
+	for i, e := range p.edges {
+		edges[i] = &r.edges[e].Edge
+	}
+	return edges
+}
+
+// PID returns the PID in which a source's guidance in force places an edge, or
+// "" where it does not.
+func (r *Router) PID(e *Edge, source string) string {
+	m := r.Maps(source)
+	if m == nil {
+		return ""
+	}
+	if pid := e.locate(source, m.Network); pid != noPID {
+		return m.Network.names[pid]
+	}
+	return ""
 }
 
 // ErrNoSuchPool is returned for the name of a pool that is not configured.
@@ -289,7 +319,7 @@ func (r *Router) Update(source string, m *Maps) error {
 			return fmt.Errorf("source %s: a set of maps needs a network map and a cost map", source)
 		}
 		for _, c := range m.Costs {
-			if c.network != m.Network {
+			if !c.Of(m.Network) {
 				return fmt.Errorf("source %s: a cost map was built for another network map", source)
 			}
 		}

@@ -131,7 +131,7 @@ func TestPoolURL(t *testing.T) {
 	if _, err := r.Route(Query{}); !errors.Is(err, ErrNoSuchPool) || !strings.Contains(err.Error(), "files, video") {
 		t.Errorf("no pool named among two: %v", err)
 	}
-	if err := r.CheckPool("audio"); !errors.Is(err, ErrNoSuchPool) {
+	if _, err := r.PoolName("audio"); !errors.Is(err, ErrNoSuchPool) {
 		t.Errorf("unknown pool: %v", err)
 	}
 }

@@ -1,0 +1,113 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+)
+
+func init() {
+	caddy.RegisterModule(Admin{})
+}
+
+// Admin answers, on Caddy's admin endpoint:
+//
+//   - `GET /altoroute/explain?client=ADDR[&pool=POOL][&uri=URI]`: the decision
+//     for a client, with every candidate and why it was or was not chosen
+//   - `GET /altoroute/status`: the sources, edges and databases in use
+//   - `GET /altoroute/ready`: 200, or 503 as long as a pool waits for its first
+//     guidance
+type Admin struct{}
+
+// CaddyModule returns the Caddy module information.
+func (Admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.altoroute", New: func() caddy.Module { return new(Admin) }}
+}
+
+// Routes returns the endpoints. The app is looked up at each request: one kept
+// from provisioning could be that of a configuration that was rejected.
+func (Admin) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: "/altoroute/explain", Handler: get(explain)},
+		{Pattern: "/altoroute/status", Handler: get(status)},
+		{Pattern: "/altoroute/ready", Handler: get(ready)},
+	}
+}
+
+// get answers GET requests with what an endpoint returns, as JSON.
+func get(answer func(*App, url.Values) (status int, body any, err error)) caddy.AdminHandler {
+	return caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			return refuse(http.StatusMethodNotAllowed, errors.New("method not allowed"))
+		}
+		app := activeApp()
+		if app == nil {
+			return refuse(http.StatusNotFound, errors.New("the app altoroute is not configured"))
+		}
+		code, body, err := answer(app, r.URL.Query())
+		if err != nil {
+			return refuse(code, err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(body)
+	})
+}
+
+func refuse(status int, err error) error { return caddy.APIError{HTTPStatus: status, Err: err} }
+
+func explain(app *App, params url.Values) (int, any, error) {
+	client := altoroute.ParseClient(params.Get("client"))
+	if !client.IsValid() {
+		return http.StatusBadRequest, nil, fmt.Errorf("client=%q is not an IP address: write for example /altoroute/explain?client=203.0.113.9", params.Get("client"))
+	}
+	uri := params.Get("uri")
+	if uri == "" {
+		uri = "/"
+	}
+	request, err := url.ParseRequestURI(uri)
+	if err != nil {
+		return http.StatusBadRequest, nil, fmt.Errorf("uri=%q is not the path or URL of a request", uri)
+	}
+	e, err := app.router.Explain(altoroute.Query{Pool: params.Get("pool"), Client: client}, request)
+	if err != nil {
+		return http.StatusBadRequest, nil, fmt.Errorf("pool: %w", err)
+	}
+	return http.StatusOK, e, nil
+}
+
+// wasReady is true from the first time that the router was ready: a reload is
+// no reason for whoever watches it to take it out.
+var wasReady atomic.Bool
+
+func ready(app *App, _ url.Values) (int, any, error) {
+	waiting := app.ready()
+	if len(waiting) == 0 {
+		wasReady.Store(true)
+	}
+	body := struct {
+		Ready   bool     `json:"ready"`
+		Waiting []string `json:"waiting_for,omitempty"`
+	}{wasReady.Load(), waiting}
+	if !body.Ready {
+		return http.StatusServiceUnavailable, body, nil
+	}
+	return http.StatusOK, body, nil
+}
+
+// Interface guards
+var _ caddy.AdminRouter = Admin{}

@@ -1,0 +1,243 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/feed"
+	"github.com/altoroute/caddy-alto/geo"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App holds what all sites share: the sources of guidance, the edges and the
+// pools. Sites use it by the handler `altoroute`.
+//
+// Local maps and databases are read while the configuration is loaded, so that
+// the first request is already guided. Servers are spoken to only once the
+// configuration is in force; until a new one has answered, a pool keeps the
+// guidance that the source of the same name had. Maps survive reloads of the
+// configuration and are read again only when they have changed.
+type App struct {
+	// The providers of guidance, in order of preference.
+	Sources []*Source `json:"sources,omitempty"`
+
+	// The places that serve content.
+	Edges []*Edge `json:"edges,omitempty"`
+
+	// The sets of edges that sites use, by name. Without any, all edges form
+	// one pool named `default`.
+	Pools map[string]*Pool `json:"pools,omitempty"`
+
+	// Where clients are that no prefix of a network map covers.
+	Geo *Geo `json:"geo,omitempty"`
+
+	// The PID of clients that nothing else places, as `pid`, or `source/pid`
+	// where there are several sources.
+	DefaultPID string `json:"default_pid,omitempty"`
+
+	// The name by which this CDN's own requests are known in the CDN-Loop
+	// header (RFC 8586). A request that carries it is a cache fill and goes to
+	// the next handler. Default: `altoroute`.
+	CDNID string `json:"cdn_id,omitempty"`
+
+	logger  *slog.Logger
+	router  *altoroute.Router
+	sources []*attached
+	places  *pooledGeo
+	unwatch func()
+
+	// provisioned is set once what the configuration names has been checked
+	// against the maps at hand. What later maps lack is a warning.
+	provisioned atomic.Bool
+}
+
+// attached is a source in use by this configuration.
+type attached struct {
+	*Source
+	feed  *feed.Feed
+	key   string
+	leave func()
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "altoroute", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks the configuration, reads local files and takes over what
+// earlier configurations have learned.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Slogger()
+	poolLog.offer(a.logger.Handler())
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	a.expand(caddy.NewReplacer())
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	if a.router, err = altoroute.New(cfg); err != nil {
+		return err
+	}
+	for _, s := range a.Sources {
+		if err := a.attach(s); err != nil {
+			return fmt.Errorf("source %s: %w", s.Name, err)
+		}
+	}
+	if a.Geo != nil {
+		if err := a.attachGeo(); err != nil {
+			return err
+		}
+	}
+	a.provisioned.Store(true)
+	return nil
+}
+
+// attach takes a source's feed from the pool and has it feed the router.
+func (a *App) attach(s *Source) error {
+	f, key, err := acquireFeed(s)
+	if err != nil {
+		return err
+	}
+	at := &attached{Source: s, feed: f, key: key}
+	a.sources = append(a.sources, at)
+	rows := func(m *altoroute.NetworkMap) []string { return a.router.Rows(s.Name, m) }
+	at.leave, err = f.Watch(rows, func(m *altoroute.Maps) { a.update(s, m) })
+	if err != nil {
+		return err
+	}
+	status := f.Status()
+	switch {
+	case status.Maps == nil:
+		// A server that has not answered: stand on what the source of this
+		// name said to the configuration still in force.
+		if before := activeApp(); before != nil {
+			if m := before.router.Maps(s.Name); m != nil {
+				return a.router.Update(s.Name, m)
+			}
+		}
+	case status.Err != nil:
+		a.logger.Warn("source stands on its last good maps", "source", s.Name, "error", status.Err)
+	}
+	if s.local() {
+		return errors.Join(a.unknownPIDs(s, status.Maps.Network)...)
+	}
+	return nil
+}
+
+// unknownPIDs returns an error for each PID that the configuration names and
+// the source's network map does not have.
+func (a *App) unknownPIDs(s *Source, m *altoroute.NetworkMap) []error {
+	errs := a.router.UnknownPIDs(s.Name, m)
+	if a.Geo != nil {
+		errs = append(errs, a.Geo.unknownPIDs(s.Name, m)...)
+	}
+	return errs
+}
+
+// update puts a source's new maps in force for this configuration's pools.
+func (a *App) update(s *Source, m *altoroute.Maps) {
+	if err := a.router.Update(s.Name, m); err != nil {
+		a.logger.Error("maps not in force", "source", s.Name, "error", err)
+		return
+	}
+	if s.local() && !a.provisioned.Load() {
+		return // Provision will refuse the configuration
+	}
+	for _, err := range a.unknownPIDs(s, m.Network) {
+		a.logger.Warn("a PID has no place in the network map, and no costs", "source", s.Name, "error", err)
+	}
+}
+
+func (a *App) attachGeo() error {
+	places, err := acquireGeo(a.Geo, a.Sources)
+	if err != nil {
+		return err
+	}
+	a.places = places
+	a.unwatch = places.db.Watch(func(s *geo.Snapshot) { a.router.SetLocator(s) })
+	a.router.SetLocator(places.db.Snapshot())
+	return nil
+}
+
+// Start begins to follow the sources.
+func (a *App) Start() error {
+	poolLog.set(a.logger.Handler())
+	for _, s := range a.sources {
+		s.feed.Start()
+	}
+	if a.places != nil {
+		a.places.start()
+	}
+	return nil
+}
+
+// Stop leaves what was learned to the next configuration; Cleanup lets go.
+func (a *App) Stop() error { return nil }
+
+// Cleanup lets go of what is shared. Requests that are still under way go on
+// with the plan they have.
+func (a *App) Cleanup() error {
+	var errs []error
+	for _, s := range a.sources {
+		if s.leave != nil {
+			s.leave()
+		}
+		errs = append(errs, releaseFeed(s.key))
+	}
+	if a.places != nil {
+		if a.unwatch != nil {
+			a.unwatch()
+		}
+		errs = append(errs, releaseGeo(a.places.key))
+	}
+	return errors.Join(errs...)
+}
+
+// ready returns the sources that a first attempt is still awaited of, if some
+// pool has no guidance because of it.
+func (a *App) ready() (waiting []string) {
+	unguided := slices.ContainsFunc(a.router.Pools(), func(p string) bool { return !a.router.Guided(p) })
+	for _, s := range a.sources {
+		if unguided && !s.feed.Status().Attempted {
+			waiting = append(waiting, s.Name)
+		}
+	}
+	return waiting
+}
+
+// errNotAnswered is the state of a server whose predecessor's maps are in use.
+var errNotAnswered = errors.New("the server has not answered yet; the maps are those of the source's earlier configuration")
+
+// activeApp returns the app of the configuration in force, or nil.
+func activeApp() *App {
+	app, err := caddy.ActiveContext().AppIfConfigured("altoroute")
+	if err != nil {
+		return nil
+	}
+	a, _ := app.(*App)
+	if a == nil || a.router == nil {
+		return nil
+	}
+	return a
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

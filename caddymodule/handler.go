@@ -1,0 +1,236 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler redirects each request to the content edge that serves its client at
+// the least cost to the network, as the app `altoroute` knows it.
+//
+// GET and HEAD are answered with 302, other methods with 307, which keeps method
+// and body. OPTIONS, CONNECT and cache fills (requests that come from an edge)
+// go to the next handler. A client that came by https is never sent to http.
+//
+// After the decision these placeholders are available, for example to
+// `log_append`, to headers and to later handlers:
+//
+// Placeholder | Description
+// ------------|---------------
+// `{http.altoroute.pool}` | The pool
+// `{http.altoroute.edge}` | The edge chosen
+// `{http.altoroute.edge.url}` | Where the client is sent
+// `{http.altoroute.source}` | The source that placed the client
+// `{http.altoroute.pid}` | The client's PID
+// `{http.altoroute.prefix}` | The prefix that matched the client
+// `{http.altoroute.placement}` | How the client was placed: `prefix`, `geo`, `catch_all`, `default` or `none`
+// `{http.altoroute.cost}` | The cost from the edge's PID to the client's; empty when undefined
+// `{http.altoroute.tag}` | The version tag of the network map
+// `{http.altoroute.reason}` | Why this edge: `cheapest`, `within_tolerance`, `next_cheapest`, `undefined_cost`, `same_pid`, `no_guidance`, `no_edge` or `cache_fill`
+//
+// The same facts are in the access log, in the object `altoroute`.
+type Handler struct {
+	// The pool to choose from. It may be left out where there is only one.
+	Pool string `json:"pool,omitempty"`
+
+	// The status for GET and HEAD: 302, 303 or 307. Default: 302.
+	Status int `json:"status,omitempty"`
+
+	// How long a client may keep the redirect, by `Cache-Control: private,
+	// max-age`. Default: not at all (`private, no-store`).
+	TTL caddy.Duration `json:"ttl,omitempty"`
+
+	// Origins whose scripts may follow the redirect (CORS), for example
+	// `https://player.example.net`, or `*` for all. Default: none.
+	CORS []string `json:"cors,omitempty"`
+
+	router       *altoroute.Router
+	onNone       onNone
+	cacheControl string
+	count        *poolCounter
+}
+
+// retryAfter is the Retry-After of a 503, in seconds: edges and guidance come
+// back within seconds or not soon.
+const retryAfter = "5"
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.altoroute", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision finds the app and the pool.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	value, err := ctx.AppIfConfigured("altoroute")
+	if err != nil {
+		if errors.Is(err, caddy.ErrNotConfigured) {
+			return errors.New("the handler altoroute needs the global option altoroute, which says what there is to choose from")
+		}
+		return err
+	}
+	app, ok := value.(*App)
+	if !ok {
+		return fmt.Errorf("the app altoroute is a %T", value)
+	}
+	h.router = app.router
+	if h.Pool, err = h.router.PoolName(h.Pool); err != nil {
+		return fmt.Errorf("altoroute: %w", err)
+	}
+	if h.onNone, err = app.Pools[h.Pool].onNone(); err != nil {
+		return err
+	}
+	if h.Status == 0 {
+		h.Status = http.StatusFound
+	}
+	h.cacheControl = "private, no-store"
+	if h.TTL > 0 {
+		h.cacheControl = "private, max-age=" + strconv.Itoa(int(time.Duration(h.TTL).Seconds()))
+	}
+	h.count = newPoolCounter(h.Pool, h.router.Edges(h.Pool))
+	return nil
+}
+
+// Validate checks the values that are not the app's.
+func (h *Handler) Validate() error {
+	switch h.Status {
+	case http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
+	default:
+		return fmt.Errorf("altoroute: status %d: write 302, 303 or 307; a permanent redirect would pin clients to an edge for ever", h.Status)
+	}
+	if h.TTL < 0 || h.TTL > 0 && time.Duration(h.TTL) < time.Second {
+		return fmt.Errorf("altoroute: ttl %s: write at least 1s", time.Duration(h.TTL))
+	}
+	for _, origin := range h.CORS {
+		if origin == "*" {
+			continue
+		}
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" {
+			return fmt.Errorf("altoroute: cors %q is not an origin: write for example https://player.example.net, or *", origin)
+		}
+	}
+	return nil
+}
+
+// ServeHTTP decides and answers.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if r.Method == http.MethodOptions || r.Method == http.MethodConnect {
+		return next.ServeHTTP(w, r)
+	}
+	d, err := h.router.Route(query(h.Pool, r))
+	if err != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	h.count.add(&d)
+	told := &account{Decision: d}
+	told.attach(r)
+	switch {
+	case d.Reason == altoroute.CacheFill:
+		return next.ServeHTTP(w, r)
+	case d.Edge != nil:
+		told.location = d.Location(r.URL)
+		h.redirect(w, r, told.location)
+		return nil
+	case h.onNone.next:
+		return next.ServeHTTP(w, r)
+	case h.onNone.fallback != nil && (h.onNone.fallback.Scheme == "https" || !cameByHTTPS(r)):
+		h.redirect(w, r, altoroute.Location(h.onNone.fallback, r.URL))
+		return nil
+	}
+	status := h.onNone.status
+	if status == 0 { // a fallback that would lead from https to http
+		status = http.StatusServiceUnavailable
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	return caddyhttp.Error(status, fmt.Errorf("no edge of pool %s may serve this client", h.Pool))
+}
+
+func (h *Handler) redirect(w http.ResponseWriter, r *http.Request, location string) {
+	header := w.Header()
+	header.Set("Location", location)
+	header.Set("Cache-Control", h.cacheControl)
+	h.allowOrigin(header, r)
+	header["Content-Type"] = nil // no body, nothing to sniff
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		w.WriteHeader(h.Status)
+		return
+	}
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// allowOrigin lets scripts of the configured origins follow the redirect.
+func (h *Handler) allowOrigin(header http.Header, r *http.Request) {
+	if len(h.CORS) == 0 {
+		return
+	}
+	if slices.Contains(h.CORS, "*") {
+		header.Set("Access-Control-Allow-Origin", "*")
+		return
+	}
+	header.Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); slices.Contains(h.CORS, origin) {
+		header.Set("Access-Control-Allow-Origin", origin)
+	}
+}
+
+// query tells what the decision needs to know of a request.
+func query(pool string, r *http.Request) altoroute.Query {
+	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return altoroute.Query{
+		Pool:     pool,
+		Client:   altoroute.ParseClient(client),
+		Path:     r.URL.Path,
+		RawQuery: r.URL.RawQuery,
+		HTTPS:    cameByHTTPS(r),
+		CDNLoop:  r.Header["Cdn-Loop"],
+	}
+}
+
+// cameByHTTPS reports whether the client spoke https, to us or to a proxy that
+// we trust to say so. When in doubt it did: nobody is harmed by staying secure.
+func cameByHTTPS(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); !trusted {
+		return false
+	}
+	for _, proto := range r.Header["X-Forwarded-Proto"] {
+		if strings.Contains(strings.ToLower(proto), "https") {
+			return true
+		}
+	}
+	for _, forwarded := range r.Header["Forwarded"] { // RFC 7239 §5.4
+		if strings.Contains(strings.ToLower(strings.ReplaceAll(forwarded, `"`, "")), "proto=https") {
+			return true
+		}
+	}
+	return false
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,183 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/feed"
+)
+
+// Collectors are made once for the process and registered with the registry of
+// each configuration, so that counts run on through reloads, also through
+// those that are rejected.
+var (
+	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "altoroute", Name: "decisions_total",
+		Help: "Decisions by pool, chosen edge (empty where there was none) and placement of the client.",
+	}, []string{"pool", "edge", "placement"})
+	cacheFills = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "altoroute", Name: "cache_fills_total",
+		Help: "Requests that came from an edge and went to the next handler.",
+	}, []string{"pool"})
+)
+
+func registerMetrics(registry *prometheus.Registry) error {
+	for _, c := range []prometheus.Collector{decisions, cacheFills, stateCollector{}} {
+		var already prometheus.AlreadyRegisteredError
+		err := registry.Register(c)
+		if err != nil && !(errors.As(err, &already) && already.ExistingCollector == c) {
+			return err
+		}
+	}
+	return nil
+}
+
+// poolCounter counts the decisions of a pool. Label values are looked up once
+// for each edge and placement, not for each request.
+type poolCounter struct {
+	pool  string
+	fills prometheus.Counter
+	edges map[*altoroute.Edge]*edgeCounter // nil stands for no edge
+}
+
+type edgeCounter [len(altoroute.Placements)]atomic.Pointer[prometheus.Counter]
+
+func newPoolCounter(pool string, edges []*altoroute.Edge) *poolCounter {
+	p := &poolCounter{
+		pool:  pool,
+		fills: cacheFills.WithLabelValues(pool),
+		edges: map[*altoroute.Edge]*edgeCounter{nil: new(edgeCounter)},
+	}
+	for _, e := range edges {
+		p.edges[e] = new(edgeCounter)
+	}
+	return p
+}
+
+func (p *poolCounter) add(d *altoroute.Decision) {
+	if d.Reason == altoroute.CacheFill {
+		p.fills.Inc()
+		return
+	}
+	slot := &p.edges[d.Edge][d.How]
+	counter := slot.Load()
+	if counter == nil {
+		name := ""
+		if d.Edge != nil {
+			name = d.Edge.Name
+		}
+		made := decisions.WithLabelValues(p.pool, name, d.How.String())
+		counter = &made
+		slot.Store(counter)
+	}
+	(*counter).Inc()
+}
+
+// stateCollector tells, at each scrape, of the configuration in force.
+type stateCollector struct{}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("caddy_altoroute_"+name, help, labels, nil)
+}
+
+var (
+	sourceState     = desc("source_state", "1 for the state that the source is in: fresh, stale or none.", "source", "state")
+	mapAge          = desc("map_age_seconds", "Time since the maps in force were read.", "source")
+	mapLastContact  = desc("map_last_contact_timestamp_seconds", "When the source was last found to be in order.", "source")
+	mapPIDs         = desc("map_pids", "PIDs of the network map in force.", "source")
+	mapPrefixes     = desc("map_prefixes", "Prefixes of the network map in force.", "source")
+	mapCosts        = desc("map_costs", "Pairs with a cost in the ranking cost map in force, rows that no edge needs included.", "source")
+	mapChecks       = desc("map_checks_total", "Looks for new maps.", "source")
+	mapUpdates      = desc("map_updates_total", "Sets of maps that came in force.", "source")
+	mapRefusals     = desc("map_refusals_total", "New maps that were refused, by reason; a fault that lasts counts once.", "source", "reason")
+	documentReads   = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document")
+	documentBytes   = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document")
+	geoCacheEntries = desc("geo_cache_entries", "Clients whose place is remembered.")
+	geoCacheHits    = desc("geo_cache_hits_total", "Places that were remembered.")
+	geoCacheMisses  = desc("geo_cache_misses_total", "Places that were looked up in a database.")
+	geoBuilt        = desc("geo_database_build_timestamp_seconds", "When the database in use was built.", "database")
+	geoRefused      = desc("geo_database_refused", "1 while the file on disk is refused and an older one is in use.", "database")
+)
+
+// Describe implements prometheus.Collector.
+func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals,
+		documentReads, documentBytes, geoCacheEntries, geoCacheHits, geoCacheMisses, geoBuilt, geoRefused,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (stateCollector) Collect(ch chan<- prometheus.Metric) {
+	app := activeApp()
+	if app == nil {
+		return
+	}
+	for _, s := range app.sources {
+		collectSource(ch, s.Name, app.sourceStatus(s))
+	}
+	if app.places != nil {
+		collectGeo(ch, app.places)
+	}
+}
+
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, value uint64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+}
+
+func collectSource(ch chan<- prometheus.Metric, name string, s feed.Status) {
+	for _, state := range []string{feed.Fresh, feed.Stale, feed.None} {
+		gauge(ch, sourceState, boolean(s.State() == state), name, state)
+	}
+	if s.Maps != nil {
+		gauge(ch, mapPIDs, float64(s.Maps.Network.PIDs()), name)
+		gauge(ch, mapPrefixes, float64(s.Maps.Network.Prefixes()), name)
+		gauge(ch, mapCosts, float64(s.Maps.Costs[0].Pairs()), name)
+	}
+	if !s.Since.IsZero() {
+		gauge(ch, mapAge, time.Since(s.Since).Seconds(), name)
+	}
+	if !s.LastContact.IsZero() {
+		gauge(ch, mapLastContact, float64(s.LastContact.UnixMilli())/1000, name)
+	}
+	counter(ch, mapChecks, s.Checks, name)
+	counter(ch, mapUpdates, s.Updates, name)
+	for _, reason := range feed.Refusals {
+		counter(ch, mapRefusals, s.Refusals[reason], name, string(reason))
+	}
+	for _, r := range s.Resources {
+		counter(ch, documentReads, r.Reads, name, r.Name)
+		gauge(ch, documentBytes, float64(r.Bytes), name, r.Name)
+	}
+}
+
+func collectGeo(ch chan<- prometheus.Metric, p *pooledGeo) {
+	s := p.db.Status()
+	gauge(ch, geoCacheEntries, float64(s.Cache.Size))
+	counter(ch, geoCacheHits, s.Cache.Hits)
+	counter(ch, geoCacheMisses, s.Cache.Misses)
+	for _, f := range s.Files {
+		gauge(ch, geoBuilt, float64(f.BuildTime.Unix()), f.Path)
+		gauge(ch, geoRefused, boolean(f.LastError != nil), f.Path)
+	}
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

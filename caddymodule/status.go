@@ -1,0 +1,175 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/feed"
+)
+
+// statusBody is the answer of /altoroute/status.
+type statusBody struct {
+	Sources map[string]sourceBody `json:"sources"`
+	Pools   map[string]poolBody   `json:"pools"`
+	Geo     *geoBody              `json:"geo,omitempty"`
+}
+
+type sourceBody struct {
+	Kind        string          `json:"kind"`
+	State       string          `json:"state"`
+	NetworkMap  *networkMapBody `json:"network_map,omitempty"`
+	CostMaps    []costMapBody   `json:"cost_maps,omitempty"`
+	Resources   []resourceBody  `json:"resources"`
+	AgeSeconds  *float64        `json:"age_seconds,omitempty"`
+	LastContact *time.Time      `json:"last_contact,omitempty"`
+	LastError   string          `json:"last_error,omitempty"`
+}
+
+type networkMapBody struct {
+	altoroute.VersionTag
+	PIDs     int `json:"pids"`
+	Prefixes int `json:"prefixes"`
+}
+
+type costMapBody struct {
+	altoroute.CostInfo
+	Costs int  `json:"costs"`
+	Ranks bool `json:"ranks,omitempty"`
+}
+
+type resourceBody struct {
+	ResourceID string     `json:"resource_id,omitempty"`
+	Location   string     `json:"location"`
+	MediaType  string     `json:"media_type"`
+	Bytes      int64      `json:"bytes,omitempty"`
+	Reads      uint64     `json:"reads"`
+	ReadAt     *time.Time `json:"read_at,omitempty"`
+	Seconds    float64    `json:"read_seconds,omitempty"`
+}
+
+type poolBody struct {
+	Guided bool                `json:"guided"`
+	Edges  map[string]edgeBody `json:"edges"`
+}
+
+type edgeBody struct {
+	State string `json:"state"`
+	URL   string `json:"url"`
+	// PIDs are where the edge lies in each source that places it.
+	PIDs map[string]string `json:"pids,omitempty"`
+}
+
+type geoBody struct {
+	Databases []databaseBody `json:"databases"`
+	Cache     cacheBody      `json:"cache"`
+}
+
+type databaseBody struct {
+	File      string    `json:"file"`
+	Type      string    `json:"type"`
+	Built     time.Time `json:"built"`
+	LoadedAt  time.Time `json:"loaded_at"`
+	LastError string    `json:"last_error,omitempty"`
+}
+
+type cacheBody struct {
+	Entries  int    `json:"entries"`
+	Capacity int    `json:"capacity"`
+	Hits     uint64 `json:"hits"`
+	Misses   uint64 `json:"misses"`
+}
+
+func status(app *App, _ url.Values) (int, any, error) {
+	body := statusBody{Sources: make(map[string]sourceBody), Pools: make(map[string]poolBody)}
+	for _, s := range app.sources {
+		body.Sources[s.Name] = describeSource(app.sourceStatus(s))
+	}
+	for _, name := range app.router.Pools() {
+		pool := poolBody{Guided: app.router.Guided(name), Edges: make(map[string]edgeBody)}
+		for _, e := range app.router.Edges(name) {
+			edge := edgeBody{State: altoroute.StateUp, URL: e.URL.String()}
+			for _, s := range app.sources {
+				if pid := app.router.PID(e, s.Name); pid != "" {
+					if edge.PIDs == nil {
+						edge.PIDs = make(map[string]string)
+					}
+					edge.PIDs[s.Name] = pid
+				}
+			}
+			pool.Edges[e.Name] = edge
+		}
+		body.Pools[name] = pool
+	}
+	if app.places != nil {
+		body.Geo = describeGeo(app.places)
+	}
+	return http.StatusOK, body, nil
+}
+
+// sourceStatus is the feed's status, but with the maps that the pools stand on:
+// those of an earlier feed as long as a new server has not answered.
+func (a *App) sourceStatus(s *attached) feed.Status {
+	status := s.feed.Status()
+	if status.Maps == nil {
+		if m := a.router.Maps(s.Name); m != nil {
+			status.Maps = m
+			if status.Err == nil {
+				status.Err = errNotAnswered
+			}
+		}
+	}
+	return status
+}
+
+func describeSource(s feed.Status) sourceBody {
+	body := sourceBody{Kind: s.Kind, State: s.State(), Resources: []resourceBody{}}
+	if s.Maps != nil {
+		n := s.Maps.Network
+		body.NetworkMap = &networkMapBody{VersionTag: n.Tag(), PIDs: n.PIDs(), Prefixes: n.Prefixes()}
+		for i, c := range s.Maps.Costs {
+			body.CostMaps = append(body.CostMaps, costMapBody{CostInfo: c.Info(), Costs: c.Pairs(), Ranks: i == 0})
+		}
+	}
+	for _, r := range s.Resources {
+		body.Resources = append(body.Resources, resourceBody{
+			ResourceID: r.ResourceID, Location: r.Name, MediaType: r.MediaType,
+			Bytes: r.Bytes, Reads: r.Reads, ReadAt: moment(r.ReadAt), Seconds: r.Duration.Seconds(),
+		})
+	}
+	if !s.Since.IsZero() {
+		age := time.Since(s.Since).Seconds()
+		body.AgeSeconds = &age
+	}
+	body.LastContact = moment(s.LastContact)
+	if s.Err != nil {
+		body.LastError = s.Err.Error()
+	}
+	return body
+}
+
+func describeGeo(p *pooledGeo) *geoBody {
+	s := p.db.Status()
+	body := &geoBody{Cache: cacheBody{Entries: s.Cache.Size, Capacity: s.Cache.Capacity, Hits: s.Cache.Hits, Misses: s.Cache.Misses}}
+	for _, f := range s.Files {
+		d := databaseBody{File: f.Path, Type: f.Type, Built: f.BuildTime.UTC(), LoadedAt: f.LoadedAt.UTC()}
+		if f.LastError != nil {
+			d.LastError = f.LastError.Error()
+		}
+		body.Databases = append(body.Databases, d)
+	}
+	return body
+}
+
+// moment returns a time for JSON, nil for one that has not come.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

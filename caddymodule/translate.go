@@ -1,0 +1,289 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/feed"
+	"github.com/altoroute/caddy-alto/geo"
+)
+
+// expand replaces global placeholders such as {env.NAME}. Ours are unknown to
+// the replacer and stay.
+func (a *App) expand(repl *caddy.Replacer) {
+	one := func(s *string) { *s = repl.ReplaceKnown(*s, "") }
+	all := func(ss []string) {
+		for i := range ss {
+			one(&ss[i])
+		}
+	}
+	for _, s := range a.Sources {
+		all(s.Files)
+		all(s.Servers)
+		all(s.Only)
+		one(&s.NetworkMap)
+	}
+	for _, e := range a.Edges {
+		one(&e.URL)
+		all(e.PIDs)
+		all(e.Addresses)
+	}
+	for _, p := range a.Pools {
+		one(&p.URL)
+		one(&p.OnNone)
+	}
+	if a.Geo != nil {
+		all(a.Geo.Databases)
+	}
+	one(&a.DefaultPID)
+	one(&a.CDNID)
+}
+
+// config translates the configuration without looking at anything outside it.
+func (a *App) config() (cfg altoroute.Config, err error) {
+	for _, s := range a.Sources {
+		made, err := s.config()
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Sources = append(cfg.Sources, made)
+	}
+	for _, e := range a.Edges {
+		made, err := e.config()
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Edges = append(cfg.Edges, made)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
+		made, err := a.Pools[name].config(name)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Pools = append(cfg.Pools, made)
+	}
+	if a.Geo != nil {
+		if err := a.Geo.check(a.Sources); err != nil {
+			return cfg, err
+		}
+	}
+	if a.DefaultPID != "" {
+		if cfg.Default, err = altoroute.ParseSourcePID(a.DefaultPID); err != nil {
+			return cfg, fmt.Errorf("default_pid: %w", err)
+		}
+	}
+	cfg.CDNID = a.CDNID
+	return cfg, nil
+}
+
+func (s *Source) local() bool { return len(s.Files) > 0 }
+
+func (s *Source) config() (altoroute.Source, error) {
+	if s.Name == "" {
+		s.Name = altoroute.DefaultName
+	}
+	made := altoroute.Source{Name: s.Name}
+	fail := func(format string, args ...any) (altoroute.Source, error) {
+		return made, fmt.Errorf("source %s: %w", s.Name, fmt.Errorf(format, args...))
+	}
+	if err := altoroute.CheckName(s.Name); err != nil {
+		return made, fmt.Errorf("source: %w", err)
+	}
+	for _, only := range s.Only {
+		p, err := parsePrefix(only)
+		if err != nil {
+			return fail("only: %w", err)
+		}
+		made.Only = append(made.Only, p)
+	}
+	switch {
+	case s.local() == (len(s.Servers) > 0):
+		return fail("give either files or a server")
+	case len(s.Files) == 1:
+		return fail("%s is the network map: a cost map must follow it", s.Files[0])
+	case len(s.Servers) > 1:
+		return fail("several servers for one source are not supported: give one")
+	case s.local() && s.NetworkMap != "":
+		return fail("network_map is for servers: of files the first is the network map")
+	case s.Refresh < 0 || s.Refresh > 0 && time.Duration(s.Refresh) < time.Second:
+		return fail("refresh %s is too often: write at least 1s", time.Duration(s.Refresh))
+	}
+	if _, err := s.feedConfig(); err != nil {
+		return fail("%w", err)
+	}
+	return made, nil
+}
+
+// feedConfig translates what the feed needs to know.
+func (s *Source) feedConfig() (feed.Config, error) {
+	cfg := feed.Config{Name: s.Name, Files: s.Files, NetworkMap: s.NetworkMap, Refresh: time.Duration(s.Refresh)}
+	if s.Cost != nil {
+		cfg.Cost = altoroute.CostInfo{Metric: s.Cost.Metric, Mode: s.Cost.Mode}
+	}
+	if !s.local() {
+		u, err := url.Parse(s.Servers[0])
+		if err != nil {
+			return cfg, fmt.Errorf("server: %w", err)
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", u.Redacted())
+		}
+		cfg.Directory = u
+	}
+	return cfg, nil
+}
+
+// parsePrefix reads a prefix, or an address as the prefix of only itself.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("%q is not a prefix: write for example 203.0.113.0/24", s)
+	}
+	return p.Masked(), nil
+}
+
+func (e *Edge) config() (altoroute.Edge, error) {
+	made := altoroute.Edge{Name: e.Name, Weight: e.Weight}
+	fail := func(err error) (altoroute.Edge, error) {
+		return made, fmt.Errorf("edge %s: %w", e.Name, err)
+	}
+	var err error
+	if made.URL, err = altoroute.ParseEdgeURL(e.URL); err != nil {
+		return fail(err)
+	}
+	for _, s := range e.PIDs {
+		p, err := altoroute.ParseSourcePID(s)
+		if err != nil {
+			return fail(err)
+		}
+		made.PIDs = append(made.PIDs, p)
+	}
+	for _, s := range e.Addresses {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return fail(fmt.Errorf("%q is not an IP address", s))
+		}
+		made.Addrs = append(made.Addrs, a.Unmap())
+	}
+	if made.Family, err = altoroute.ParseFamily(e.Family); err != nil {
+		return fail(err)
+	}
+	return made, made.Validate()
+}
+
+func (p *Pool) config(name string) (altoroute.Pool, error) {
+	made := altoroute.Pool{Name: name}
+	if p == nil {
+		return made, nil
+	}
+	made.Edges, made.URL, made.Tolerance = p.Edges, p.URL, p.Tolerance
+	if p.Key != nil {
+		made.Key.Query = p.Key.Query
+		if p.Key.Pattern != "" {
+			re, err := regexp.Compile(p.Key.Pattern)
+			if err != nil {
+				return made, fmt.Errorf("pool %s: key: %w", name, err)
+			}
+			made.Key.Pattern = re
+		}
+	}
+	if _, err := p.onNone(); err != nil {
+		return made, fmt.Errorf("pool %s: %w", name, err)
+	}
+	return made, made.Validate()
+}
+
+// onNone is Pool.OnNone understood: one of its members is set.
+type onNone struct {
+	status   int
+	next     bool
+	fallback *url.URL
+}
+
+func (p *Pool) onNone() (onNone, error) {
+	if p == nil || p.OnNone == "" {
+		return onNone{status: http.StatusServiceUnavailable}, nil
+	}
+	if p.OnNone == "next" {
+		return onNone{next: true}, nil
+	}
+	if strings.Contains(p.OnNone, "://") {
+		u, err := altoroute.ParseEdgeURL(p.OnNone)
+		if err != nil {
+			return onNone{}, fmt.Errorf("on_none: %w", err)
+		}
+		return onNone{fallback: u}, nil
+	}
+	status, err := strconv.Atoi(p.OnNone)
+	if err != nil || status < 400 || status > 599 {
+		return onNone{}, fmt.Errorf("on_none %q: write next, a status from 400 to 599, or a URL", p.OnNone)
+	}
+	return onNone{status: status}, nil
+}
+
+// rules translates the rules, bare PIDs being of the only source there is.
+func (g *Geo) rules(sources []*Source) ([]geo.Rule, error) {
+	var rules []geo.Rule
+	for _, r := range g.Rules {
+		pid, err := altoroute.ParseSourcePID(r.PID)
+		if err != nil {
+			return nil, fmt.Errorf("geo: %s %s: %w", r.Kind, r.Match, err)
+		}
+		if pid.Source == "" && len(sources) == 1 {
+			pid.Source = sources[0].Name
+		}
+		if !slices.ContainsFunc(sources, func(s *Source) bool { return s.Name == pid.Source }) {
+			return nil, fmt.Errorf("geo: %s %s: PID %s names no source that there is", r.Kind, r.Match, pid)
+		}
+		rule := geo.Rule{Kind: geo.Kind(r.Kind), Match: r.Match, PID: pid}
+		if err := rule.Validate(); err != nil {
+			return nil, fmt.Errorf("geo: %w", err)
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
+}
+
+func (g *Geo) check(sources []*Source) error {
+	if len(g.Databases) == 0 {
+		return fmt.Errorf("geo: name a database")
+	}
+	if g.CacheSize < 0 {
+		return fmt.Errorf("geo: cache_size %d is out of range: write 1 or more", g.CacheSize)
+	}
+	_, err := g.rules(sources)
+	return err
+}
+
+// unknownPIDs returns an error for each rule that names outright a PID that
+// the network map of its source does not have.
+func (g *Geo) unknownPIDs(source string, m *altoroute.NetworkMap) []error {
+	var errs []error
+	for _, r := range g.Rules {
+		pid, err := altoroute.ParseSourcePID(r.PID)
+		if err != nil || pid.Source != "" && pid.Source != source || strings.Contains(pid.PID, "{") {
+			continue
+		}
+		if !m.Has(pid.PID) {
+			errs = append(errs, fmt.Errorf("geo: %s %s: source %s has no PID %q in network map %s", r.Kind, r.Match, source, pid.PID, m.Tag()))
+		}
+	}
+	return errs
+}
