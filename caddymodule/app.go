@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -168,8 +169,14 @@ func (a *App) attachGeo() error {
 		return err
 	}
 	a.places = places
-	a.unwatch = places.db.Watch(func(s *geo.Snapshot) { a.router.SetLocator(s) })
-	a.router.SetLocator(places.db.Snapshot())
+	var mu sync.Mutex // what is read last must be set last
+	current := func(*geo.Snapshot) {
+		mu.Lock()
+		defer mu.Unlock()
+		a.router.SetLocator(places.db.Snapshot())
+	}
+	a.unwatch = places.db.Watch(current)
+	current(nil)
 	return nil
 }
 

@@ -1,0 +1,267 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package geo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/oschwald/geoip2-golang/v2"
+	"github.com/oschwald/maxminddb-golang/v2"
+)
+
+const (
+	// maxFileSize bounds what is read into memory. The largest databases that
+	// MaxMind sells are a quarter of it.
+	maxFileSize int64 = 2 << 30
+	// readAttempts is how often a file that changes under the reader is read.
+	readAttempts = 3
+	// settled is the age from which a modification time is trusted: clocks of
+	// file systems tick in steps of up to 2 s, so a file written within one
+	// step can change again without showing it.
+	settled = 2 * time.Second
+)
+
+// errChanging is returned for a file that somebody is writing to.
+var errChanging = errors.New("it changes while it is read: " +
+	"write the new database to a file beside it, then rename that over it")
+
+// A stamp tells versions of a file apart without reading it. The zero stamp is
+// no file's.
+type stamp struct {
+	info fs.FileInfo
+	racy bool // it was so young that equal stamps do not prove equal content
+}
+
+// same reports whether the file has certainly not changed since.
+func (s stamp) same(info fs.FileInfo) bool {
+	return s.info != nil && !s.racy && unchanged(s.info, info)
+}
+
+func unchanged(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// readFile returns a whole file in one consistent version.
+//
+// Databases are read into memory, not mapped: a mapped file that somebody
+// truncates in place kills the process by SIGBUS, and one that is overwritten
+// in place gives wrong answers, or errors until a restart. What is in memory
+// can be neither taken away nor changed, and is freed by the garbage collector
+// when the last request that uses it is done, so that nothing needs closing.
+func readFile(path string) ([]byte, stamp, error) {
+	for range readAttempts {
+		buf, st, err := readOnce(path)
+		if !errors.Is(err, errChanging) {
+			return buf, st, err
+		}
+	}
+	return nil, stamp{}, errChanging
+}
+
+func readOnce(path string) ([]byte, stamp, error) {
+	// Before opening: opening a named pipe would wait for its writer.
+	if info, err := os.Stat(path); err != nil {
+		return nil, stamp{}, missing(err)
+	} else if err := checkFile(info); err != nil {
+		return nil, stamp{info: info}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, stamp{}, missing(err)
+	}
+	defer f.Close()
+	before, err := f.Stat()
+	if err != nil {
+		return nil, stamp{}, missing(err)
+	}
+	age := time.Since(before.ModTime())
+	st := stamp{info: before, racy: age.Abs() < settled}
+	if err := checkFile(before); err != nil {
+		return nil, st, err
+	}
+	buf := make([]byte, before.Size())
+	_, err = io.ReadFull(f, buf)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return nil, st, errChanging
+	}
+	if err != nil {
+		return nil, st, fmt.Errorf("cannot read it: %w", err)
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return nil, st, missing(err)
+	}
+	if !unchanged(before, after) {
+		return nil, st, errChanging
+	}
+	return buf, st, nil
+}
+
+func missing(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err // every message names the path already
+	}
+	return fmt.Errorf("cannot read it: %w: put a MaxMind database there, readable to this process", err)
+}
+
+func checkFile(info fs.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file: name the .mmdb file itself")
+	case info.Size() == 0:
+		return errors.New("it is empty: fetch the database again")
+	case info.Size() > maxFileSize:
+		return fmt.Errorf("it has %d bytes, more than the %d that are read into memory: "+
+			"use a smaller database", info.Size(), maxFileSize)
+	}
+	return nil
+}
+
+// A database is one opened and checked file. It is immutable.
+type database struct {
+	reader *geoip2.Reader
+	lookup func(netip.Addr) (record, netip.Prefix, error)
+	has    fields // what at least one of its records knows
+	only4  bool   // it has no IPv6 addresses
+}
+
+// openDatabase checks a file's content. Errors say what is wrong with the
+// content and what would be right; the caller names the file.
+func openDatabase(content []byte) (*database, error) {
+	if len(content) > 2 && content[0] == 0x1f && content[1] == 0x8b {
+		return nil, errors.New("it is compressed by gzip: unpack it and name the .mmdb file in it")
+	}
+	raw, err := maxminddb.OpenBytes(content)
+	if err != nil {
+		return nil, fmt.Errorf("it is not a MaxMind database, or is cut short: %w: fetch it again", err)
+	}
+	reader, err := geoip2.OpenBytes(content)
+	var unknown geoip2.UnknownDatabaseTypeError
+	if errors.As(err, &unknown) {
+		return nil, fmt.Errorf("its database type %q is unknown: use %s", unknown.DatabaseType, useful)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it is not a MaxMind database, or is cut short: %w: fetch it again", err)
+	}
+	db := &database{reader: reader, only4: raw.Metadata.IPVersion == 4}
+	if db.lookup = lookupOf(reader); db.lookup == nil {
+		return nil, fmt.Errorf("its database type %q does not say where addresses are: use %s",
+			raw.Metadata.DatabaseType, useful)
+	}
+	if err := verify(raw); err != nil {
+		return nil, fmt.Errorf("it is damaged: %w: fetch it again", err)
+	}
+	if db.has = probe(raw, db); db.has == 0 {
+		return nil, fmt.Errorf("none of its records has a country, a continent or an AS number "+
+			"(its database type is %q): use %s", raw.Metadata.DatabaseType, useful)
+	}
+	return db, nil
+}
+
+const useful = "a GeoIP2 or GeoLite2 Country, City, Enterprise, ASN or ISP database, or DB-IP's equivalent"
+
+// verify reads the whole tree and every record, so that a lookup cannot meet a
+// fault later, when there is nobody to tell. It takes about 4 ms per megabyte;
+// see BenchmarkOpen.
+func verify(raw *maxminddb.Reader) error {
+	if len(raw.Metadata.Description) == 0 {
+		// Verify insists on a description, which no reader needs and databases
+		// that people build for themselves lack.
+		raw.Metadata.Description = map[string]string{"en": "none"}
+	}
+	return raw.Verify()
+}
+
+// lookupOf returns how a database of this type is asked, nil where its type
+// knows nothing of use. The reader keeps its type to itself, but tells by the
+// error which questions it can be asked.
+func lookupOf(r *geoip2.Reader) func(netip.Addr) (record, netip.Prefix, error) {
+	answers := func(err error) bool {
+		var invalid geoip2.InvalidMethodError
+		return !errors.As(err, &invalid)
+	}
+	probe := netip.IPv4Unspecified()
+	// Enterprise first: such a database also answers Country, but has more.
+	if _, err := r.Enterprise(probe); answers(err) {
+		return func(addr netip.Addr) (record, netip.Prefix, error) {
+			e, err := r.Enterprise(addr)
+			if err != nil {
+				return record{}, netip.Prefix{}, err
+			}
+			return record{
+				country:   countryCode(e.Country.ISOCode),
+				continent: continentCode(e.Continent.Code),
+				asn:       asNumber(uint64(e.Traits.AutonomousSystemNumber)),
+			}, e.Traits.Network, nil
+		}
+	}
+	// Country reads City databases as well, and skips what it does not need.
+	if _, err := r.Country(probe); answers(err) {
+		return func(addr netip.Addr) (record, netip.Prefix, error) {
+			c, err := r.Country(addr)
+			if err != nil {
+				return record{}, netip.Prefix{}, err
+			}
+			return record{
+				country:   countryCode(c.Country.ISOCode),
+				continent: continentCode(c.Continent.Code),
+			}, c.Traits.Network, nil
+		}
+	}
+	if _, err := r.ASN(probe); answers(err) {
+		return func(addr netip.Addr) (record, netip.Prefix, error) {
+			a, err := r.ASN(addr)
+			if err != nil {
+				return record{}, netip.Prefix{}, err
+			}
+			return record{asn: asNumber(uint64(a.AutonomousSystemNumber))}, a.Network, nil
+		}
+	}
+	return nil
+}
+
+// probe returns which fields any record has, asking in the same way as Locate
+// does. Networks share records, so each record is asked once; it ends as soon
+// as there is nothing left to find.
+func probe(raw *maxminddb.Reader, db *database) (has fields) {
+	// A binary tree has one leaf more than nodes. A file whose nodes share
+	// children passes verify but has up to 2^128 paths: nobody would see the
+	// end of them. Empty networks are walked only to be counted.
+	left := raw.Metadata.NodeCount + 1
+	seen := map[uintptr]struct{}{}
+	for result := range raw.Networks(maxminddb.IncludeNetworksWithoutData()) {
+		if left == 0 || has == hasCountry|hasContinent|hasASN {
+			break
+		}
+		left--
+		if _, ok := seen[result.Offset()]; ok || !result.Found() {
+			continue
+		}
+		seen[result.Offset()] = struct{}{}
+		r, _ := db.find(result.Prefix().Addr())
+		has |= r.fields()
+	}
+	return has
+}
+
+// find returns what the database says of an unmapped address, and the length
+// of the prefix for which that holds. An error is "unknown": Locate has nobody
+// to tell, and verify has left none to meet.
+func (db *database) find(addr netip.Addr) (record, int) {
+	if db.only4 && !addr.Is4() {
+		return record{}, 0
+	}
+	r, network, err := db.lookup(addr)
+	if err != nil {
+		return record{}, addr.BitLen()
+	}
+	return r, network.Bits()
+}
