@@ -1,0 +1,310 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package alto
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Directory is an information resource directory, RFC 7285 §9.2.
+type Directory struct {
+	// DefaultNetworkMap is the resource id of the network map for clients
+	// that use only one (meta/default-alto-network-map). A root directory
+	// must have one, a nested one need not; empty if there is none. It may
+	// name a resource that is not in Resources.
+	DefaultNetworkMap string
+	// CostTypes are the cost types by the names that Resources use for them.
+	// The names have no meaning outside of this directory.
+	CostTypes map[string]CostType
+	// Resources are the usable entries by resource id, of any media type.
+	Resources map[string]Resource
+	// Skipped tells, in sorted order, of each part of the directory that is
+	// broken and therefore left out.
+	Skipped []error
+}
+
+// A Resource is an entry of a directory, RFC 7285 §9.2.2.
+type Resource struct {
+	// ID is the resource id.
+	ID string
+	// URI is where the resource is: absolute, with scheme http or https.
+	URI *url.URL
+	// MediaType is the media type of the resource, type and parameter names
+	// in lower case.
+	MediaType string
+	// Accepts is the media type of the input parameters, which are then sent
+	// by POST; empty if the resource takes none and is fetched by GET.
+	Accepts string
+	// Capabilities are zero where the entry has none.
+	Capabilities Capabilities
+	// Uses are the ids of the resources this one depends on, in the order of
+	// the document.
+	Uses []string
+}
+
+// Capabilities are what a resource of a directory can do: the capabilities of
+// RFC 7285 §11 and RFC 8189 §4.1.1. The zero value has the defaults of those
+// that are not listed.
+type Capabilities struct {
+	// CostTypeNames are keys of Directory.CostTypes. An unfiltered cost map
+	// has exactly one (RFC 7285 §11.2.3.4).
+	CostTypeNames []string
+	// CostConstraints tells that a request may carry constraints (§11.3.2.4).
+	CostConstraints bool
+	// PropTypes are the properties of an endpoint property service (§11.4.1.4).
+	PropTypes []string
+	// MaxCostTypes is how many cost types one request may ask for; 0 if the
+	// resource knows nothing of multiple costs (RFC 8189 §4.1.1).
+	MaxCostTypes int
+}
+
+// maxDirectory bounds a directory, which is kept whole: some 100,000 entries.
+const maxDirectory = 16 << 20
+
+// ReadDirectory reads an information resource directory (RFC 7285 §9.2.2).
+// Relative URIs are resolved against base, the URI the directory came from in
+// the end (§9.2.2, RFC 3986 §5); with a nil base they are broken.
+//
+// A broken entry disables itself alone and is told of in Directory.Skipped:
+// one whose id, URI or media type is bad, that has a member of the wrong type,
+// that names a cost type the directory does not define, or that is an
+// unfiltered cost map without exactly one cost type. The resources an entry
+// uses must be in the same directory too, but only in one that has a default
+// network map, which marks the root: the RFC's own nested directory (§9.2.4)
+// uses a map of its root. Entries of unknown media types are not broken.
+//
+// A missing default network map is no error here. A document of another kind
+// is a [KindError].
+func ReadDirectory(r io.Reader, base *url.URL) (*Directory, error) {
+	d := directoryReader{
+		decoder: newDecoder(&sizeLimiter{r: r, limit: maxDirectory}),
+		base:    base,
+		Directory: &Directory{
+			CostTypes: make(map[string]CostType),
+			Resources: make(map[string]Resource),
+		},
+	}
+	err := d.document(func(name string) error {
+		switch name {
+		case "meta":
+			return d.meta(map[string]func() error{
+				"default-alto-network-map": d.defaultNetworkMap,
+				"cost-types":               func() error { return d.object("an object of cost types", d.namedCostType) },
+			})
+		case "resources":
+			return d.object("an object of resources", d.resource)
+		}
+		return d.skip()
+	})
+	if err == nil {
+		err = d.checkKind(MediaTypeDirectory)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.checkCostTypes()
+	if d.DefaultNetworkMap != "" {
+		d.checkUses()
+	}
+	slices.SortFunc(d.Skipped, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	return d.Directory, nil
+}
+
+type directoryReader struct {
+	*decoder
+	*Directory
+	base *url.URL
+}
+
+// apart reads the next value whole and lets read have it by a decoder of its
+// own: an error of read concerns this value alone and is only noted, while
+// the syntax of the value has been checked already. It reports whether read
+// succeeded.
+func (d *directoryReader) apart(read func(*decoder) error) (bool, error) {
+	path := d.path()
+	value, err := d.json.ReadValue()
+	if err != nil {
+		return false, d.fail(err)
+	}
+	decoder := newDecoder(bytes.NewReader(value))
+	decoder.prefix = path
+	if err := read(decoder); err != nil {
+		d.Skipped = append(d.Skipped, err)
+		return false, nil
+	}
+	return true, nil
+}
+
+func (d *directoryReader) defaultNetworkMap() error {
+	_, err := d.apart(func(value *decoder) error {
+		return value.checked(&d.DefaultNetworkMap, CheckResourceID)
+	})
+	return err
+}
+
+func (d *directoryReader) namedCostType(name string) error {
+	var t CostType
+	ok, err := d.apart(func(value *decoder) (err error) {
+		t, err = value.costType()
+		return err
+	})
+	if ok {
+		d.CostTypes[name] = t
+	}
+	return err
+}
+
+func (d *directoryReader) resource(id string) error {
+	res := Resource{ID: id}
+	ok, err := d.apart(func(value *decoder) error {
+		if err := CheckResourceID(id); err != nil {
+			return value.nameError(err)
+		}
+		return d.entry(value, &res)
+	})
+	if ok {
+		d.Resources[id] = res
+	}
+	return err
+}
+
+// entry reads an IRDResourceEntry (RFC 7285 §9.2.2).
+func (d *directoryReader) entry(value *decoder, res *Resource) error {
+	err := value.object("an object", func(name string) (err error) {
+		switch name {
+		case "uri":
+			res.URI, err = d.uri(value)
+		case "media-type":
+			res.MediaType, err = mediaTypeOf(value)
+		case "accepts":
+			res.Accepts, err = mediaTypeOf(value)
+		case "capabilities":
+			res.Capabilities, err = capabilities(value)
+		case "uses":
+			err = value.array("an array of resource ids", func() error {
+				var used string
+				err := value.checked(&used, CheckResourceID)
+				res.Uses = append(res.Uses, used)
+				return err
+			})
+		default:
+			err = value.skip()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case res.URI == nil:
+		return value.errorf("uri is missing")
+	case res.MediaType == "":
+		return value.errorf("media-type is missing")
+	}
+	return nil
+}
+
+func (d *directoryReader) uri(value *decoder) (*url.URL, error) {
+	s, err := value.string()
+	if err != nil {
+		return nil, err
+	}
+	uri, err := url.Parse(s)
+	if err != nil {
+		// Without url.Error, which repeats the URI: it may hold a password.
+		if cause := errors.Unwrap(err); cause != nil {
+			err = cause
+		}
+		return nil, value.errorf("not a URI: %w", err)
+	}
+	if d.base != nil {
+		uri = d.base.ResolveReference(uri)
+	}
+	if err := checkURL(uri); err != nil {
+		return nil, value.errorf("%w", err)
+	}
+	return uri, nil
+}
+
+func mediaTypeOf(value *decoder) (string, error) {
+	s, err := value.string()
+	if err != nil || s == "" {
+		return "", err
+	}
+	mediaType, err := normalMediaType(s)
+	if err != nil {
+		return "", value.errorf("%s is not a media type: %w", quote(s), err)
+	}
+	return mediaType, nil
+}
+
+func capabilities(value *decoder) (c Capabilities, err error) {
+	err = value.object("an object", func(name string) (err error) {
+		switch name {
+		case "cost-type-names":
+			c.CostTypeNames, err = value.strings()
+		case "cost-constraints":
+			c.CostConstraints, err = value.bool()
+		case "prop-types":
+			c.PropTypes, err = value.strings()
+		case "max-cost-types":
+			c.MaxCostTypes, err = value.count()
+		default:
+			err = value.skip()
+		}
+		return err
+	})
+	return c, err
+}
+
+// drop takes a resource out for a reason.
+func (d *directoryReader) drop(id, member, format string, args ...any) {
+	delete(d.Resources, id)
+	path := joinPath(append([]string{"resources", id}, strings.Split(member, "/")...))
+	d.Skipped = append(d.Skipped, fmt.Errorf("%s: %w", path, fmt.Errorf(format, args...)))
+}
+
+// checkCostTypes drops the resources whose cost types are not sound. It comes
+// last since "meta" may follow "resources".
+func (d *directoryReader) checkCostTypes() {
+	const member = "capabilities/cost-type-names"
+	for id, res := range d.Resources {
+		names := res.Capabilities.CostTypeNames
+		undefined := slices.IndexFunc(names, func(name string) bool { _, ok := d.CostTypes[name]; return !ok })
+		switch {
+		case undefined >= 0:
+			d.drop(id, member, "%s is not defined in meta/cost-types", quote(names[undefined]))
+		case res.MediaType == MediaTypeCostMap && res.Accepts == "" && len(names) != 1:
+			d.drop(id, member, "%d names instead of the one of an unfiltered cost map", len(names))
+		}
+	}
+}
+
+// checkUses drops the resources that use one that is not there, and then those
+// that use the dropped ones.
+func (d *directoryReader) checkUses() {
+	for {
+		dangling := make(map[string]string)
+		for id, res := range d.Resources {
+			for _, used := range res.Uses {
+				if _, ok := d.Resources[used]; !ok {
+					dangling[id] = used
+					break
+				}
+			}
+		}
+		if len(dangling) == 0 {
+			return
+		}
+		for id, used := range dangling {
+			d.drop(id, "uses", "%s is not a usable resource of this directory", quote(used))
+		}
+	}
+}

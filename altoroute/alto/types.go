@@ -1,0 +1,78 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package alto
+
+import "strings"
+
+// The media types of the documents this package reads.
+const (
+	// MediaTypeDirectory is the type of an information resource directory,
+	// RFC 7285 §9.2.1.
+	MediaTypeDirectory = "application/alto-directory+json"
+	// MediaTypeNetworkMap is the type of a network map, RFC 7285 §11.2.1.1.
+	MediaTypeNetworkMap = "application/alto-networkmap+json"
+	// MediaTypeCostMap is the type of a cost map, RFC 7285 §11.2.3.1.
+	MediaTypeCostMap = "application/alto-costmap+json"
+	// MediaTypeError is the type of an error document, RFC 7285 §8.5.1.
+	MediaTypeError = "application/alto-error+json"
+)
+
+// Media types that are only recognised, so as to say what came instead.
+const (
+	mediaTypeEndpointCost       = "application/alto-endpointcost+json"
+	mediaTypeEndpointProperties = "application/alto-endpointprop+json"
+	mediaTypePropertyMap        = "application/alto-propmap+json"
+)
+
+// A VersionTag names one version of one resource of one server (RFC 7285
+// §10.3). Two tags are the same version if and only if they are equal by ==.
+// The zero value names no version.
+type VersionTag struct {
+	// ResourceID is the id of the resource in its server's directory.
+	ResourceID string
+	// Tag is opaque. It changes whenever the resource does.
+	Tag string
+}
+
+// The two cost modes of RFC 7285 §6.1.2. There are others (RFC 9274).
+const (
+	modeNumerical = "numerical"
+	modeOrdinal   = "ordinal"
+)
+
+// A CostType says what the costs of a map measure and what may be done with
+// them (RFC 7285 §10.7). The zero value is no cost type.
+type CostType struct {
+	// Mode is the cost mode: "numerical", "ordinal" or an extension's.
+	Mode string
+	// Metric is the cost metric, such as "routingcost", or "delay-ow:p99"
+	// (RFC 9439).
+	Metric string
+	// Description is for people. It is never interpreted, and it does not
+	// belong in a comparison of two cost types.
+	Description string
+}
+
+// Ordinal reports whether only the order and the equality of costs mean
+// anything (RFC 7285 §6.1.2.2). Of a mode that is not known to allow
+// arithmetic nothing more may be assumed, so this is true of every mode but
+// "numerical".
+func (t CostType) Ordinal() bool { return t.Mode != modeNumerical }
+
+// HigherIsBetter reports whether the greater of two costs is to be preferred.
+// That is so for the throughput and bandwidth metrics of RFC 9439 §5 (tput,
+// bw-residual, bw-available), with or without a statistical operator as in
+// "tput:p10". It is never so in mode "ordinal", whose costs are ranks: there
+// the lower value is preferred whatever the metric (RFC 7285 §6.1.2.2).
+func (t CostType) HigherIsBetter() bool {
+	if t.Mode == modeOrdinal {
+		return false
+	}
+	base, _, _ := strings.Cut(t.Metric, ":")
+	switch base {
+	case "tput", "bw-residual", "bw-available":
+		return true
+	}
+	return false
+}
