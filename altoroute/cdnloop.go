@@ -24,12 +24,13 @@ func newCacheFills(cdnID string, edges []edge) cacheFills {
 		ids:   map[string]bool{strings.ToLower(cdnID): true},
 	}
 	for i := range edges {
-		for _, a := range edges[i].Addrs {
+		e := &edges[i]
+		for _, a := range e.Addrs {
 			f.addrs[a] = true
 		}
 		// RFC 8586 §2: a cdn-id is a pseudonym or a host with an optional port.
-		f.ids[strings.ToLower(edges[i].URL.Host)] = true
-		f.ids[strings.ToLower(edges[i].URL.Hostname())] = true
+		f.ids[strings.ToLower(e.URL.Host)] = true
+		f.ids[strings.ToLower(e.URL.Hostname())] = true
 	}
 	return f
 }

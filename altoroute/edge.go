@@ -89,8 +89,7 @@ func CheckName(name string) error {
 func ParseEdgeURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err
 		}
 		return nil, fmt.Errorf("URL %q: %w", s, err)

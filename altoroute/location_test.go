@@ -60,7 +60,7 @@ func TestLocationOfARewrittenPath(t *testing.T) {
 // FuzzLocation holds that no request leaves the edge's host, and that what
 // goes into the header is one line of ASCII.
 func FuzzLocation(f *testing.F) {
-	for _, line := range []string{"GET /a?b", "GET //evil", "GET /\\evil", "GET http://evil/", "GET /%2f@evil", "OPTIONS *", "GET evil:opaque", "GET /?\x7f#"} {
+	for _, line := range []string{"GET /a?b", "GET //evil", "GET /\\evil", "GET http://evil/", "GET /%2f@evil", "OPTIONS *", "GET evil:opaque", "GET /?a#b"} {
 		f.Add(line)
 	}
 	base := mustURL("https://fra.example.net/cdn")

@@ -47,7 +47,7 @@ const maxPIDs = 1 << 24
 // word, so that a look-up yields the prefix without a second walk of the tree.
 type match uint32
 
-func newMatch(pid pidIndex, bits int) match { return match(pid)<<8 | match(bits) }
+func newMatch(pid pidIndex, bits int) match { return match(pid)<<8 | match(bits) } //nolint:gosec // below maxPIDs; 128 at most
 func (m match) pid() pidIndex               { return pidIndex(m >> 8) }
 func (m match) bits() int                   { return int(m & 0xff) }
 

@@ -225,7 +225,7 @@ func (w *world) decide(q Query) (verdict, []string) {
 	}
 	var eligible []*Edge
 	for _, e := range all {
-		if !(q.HTTPS && e.URL.Scheme == "http") && (e.Family == AnyFamily || !q.Client.IsValid() || (e.Family == IPv4) == q.Client.Is4()) {
+		if (!q.HTTPS || e.URL.Scheme != "http") && (e.Family == AnyFamily || !q.Client.IsValid() || (e.Family == IPv4) == q.Client.Is4()) {
 			eligible = append(eligible, e)
 		}
 	}

@@ -78,9 +78,9 @@ func newRanking(p *pool, pids []pidIndex, m *Maps) *ranking {
 	for pid := range m.Network.PIDs() {
 		order := r.order[pid*n:][:n]
 		for i := range order {
-			order[i] = int32(i) //nolint:gosec // no more groups than edges
+			order[i] = int32(i)
 		}
-		to := pidIndex(pid) //nolint:gosec // bounded by maxPIDs
+		to := pidIndex(pid)
 		// Stable, so that groups of equal cost stay in the order of their
 		// edges' names and the same maps give the same plan.
 		slices.SortStableFunc(order, func(a, b int32) int {

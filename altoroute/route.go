@@ -66,7 +66,7 @@ const (
 )
 
 // Placements are all placements, by their value.
-var Placements = [...]string{"prefix", "geo", "catch_all", "default", "none"}
+var Placements = [...]string{"prefix", "geo", "catch_all", "default", "none"} //nolint:gochecknoglobals // a table
 
 // String returns the placement's name in logs, metrics and explanations.
 func (p Placement) String() string { return Placements[p] }

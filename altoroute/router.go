@@ -153,7 +153,7 @@ func (r *Router) setEdges(edges []Edge) error {
 		if i > 0 && edges[i-1].Name == e.Name {
 			return fmt.Errorf("edge %s is defined twice", e.Name)
 		}
-		r.edges = append(r.edges, edge{Edge: e, seed: seed(e.Name), weight: uint64(max(e.Weight, 1))}) //nolint:gosec // validated to be positive
+		r.edges = append(r.edges, edge{Edge: e, seed: seed(e.Name), weight: uint64(max(e.Weight, 1))})
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (r *Router) setPools(pools []Pool) error {
 		slices.Sort(made.edges)
 		if len(p.Edges) == 0 {
 			for e := range r.edges {
-				made.edges = append(made.edges, int32(e)) //nolint:gosec // far fewer edges
+				made.edges = append(made.edges, int32(e))
 			}
 		}
 		for _, e := range made.edges {

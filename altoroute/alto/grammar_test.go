@@ -117,6 +117,7 @@ func TestCostType(t *testing.T) {
 		{"numerical", "tput:p10", false, true},
 		{"numerical", "bw-residual", false, true},
 		{"numerical", "bw-available:cur", false, true},
+		{"numerical", "tput:stddev", false, false}, // spread
 		{"priv:x", "tput", true, true},
 		{"ordinal", "tput", true, false}, // a rank
 		{"numerical", "tputs", false, false},

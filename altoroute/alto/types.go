@@ -63,13 +63,17 @@ func (t CostType) Ordinal() bool { return t.Mode != modeNumerical }
 // HigherIsBetter reports whether the greater of two costs is to be preferred.
 // That is so for the throughput and bandwidth metrics of RFC 9439 §5 (tput,
 // bw-residual, bw-available), with or without a statistical operator as in
-// "tput:p10". It is never so in mode "ordinal", whose costs are ranks: there
-// the lower value is preferred whatever the metric (RFC 7285 §6.1.2.2).
+// "tput:p10", except where the operator measures spread (stddev, stdvar). It is
+// never so in mode "ordinal", whose costs are ranks: there the lower value is
+// preferred whatever the metric (RFC 7285 §6.1.2.2).
 func (t CostType) HigherIsBetter() bool {
 	if t.Mode == modeOrdinal {
 		return false
 	}
-	base, _, _ := strings.Cut(t.Metric, ":")
+	base, operator, _ := strings.Cut(t.Metric, ":")
+	if operator == "stddev" || operator == "stdvar" {
+		return false
+	}
 	switch base {
 	case "tput", "bw-residual", "bw-available":
 		return true

@@ -1,0 +1,229 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package feed
+
+import (
+	"bufio"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
+)
+
+// A document is one ALTO resource and what is remembered of it between looks.
+type document struct {
+	name      string // path or URL, as it is shown
+	mediaType string
+	open      opener
+	promised  *alto.CostType // by the directory; nil for files
+
+	// What was read last.
+	seen      bool   // content was read and understood
+	sum       uint64 // of that content
+	dependsOn altoroute.VersionTag
+	network   *altoroute.NetworkMap
+	costs     *altoroute.CostMap
+	refused   error // why the present content cannot be used
+
+	status ResourceStatus
+}
+
+// An opener opens a document's content for reading. With conditional it
+// returns errUnchanged when the content is the one it opened last and kept.
+type opener interface {
+	open(ctx context.Context, conditional bool) (io.ReadCloser, error)
+	// keep remembers the content just read, so that it need not be read again,
+	// good or not. It fails when the content was no one document, or when what
+	// is not good had better be asked for again.
+	keep(good bool) error
+}
+
+var errUnchanged = errors.New("unchanged")
+
+// read opens the document and hands its content to parse. It returns
+// errUnchanged when there is nothing new. What parse refuses is remembered
+// where the opener can tell a change without reading.
+func (d *document) read(ctx context.Context, conditional bool, parse func(io.Reader) error) error {
+	body, err := d.open.open(ctx, conditional && (d.seen || d.refused != nil))
+	if errors.Is(err, errUnchanged) {
+		if d.refused != nil {
+			return d.refused
+		}
+		return errUnchanged
+	}
+	if err != nil {
+		return d.fault(Unavailable, err)
+	}
+	defer body.Close()
+	digest := xxhash.New()
+	watched := &watchedReader{r: io.TeeReader(body, digest)}
+	start := time.Now()
+	err = parse(watched)
+	d.status.Reads++
+	d.status.Bytes, d.status.ReadAt, d.status.Duration = watched.n, start, time.Since(start)
+	if err == nil {
+		if err = d.open.keep(true); err != nil {
+			return d.fault(Unavailable, err)
+		}
+		d.seen, d.sum, d.refused = true, digest.Sum64(), nil
+		return nil
+	}
+	if watched.err != nil { // it did not come through: says nothing of the content
+		return d.fault(Unavailable, err)
+	}
+	err = d.fault(refusalOf(err), err)
+	if d.open.keep(false) == nil {
+		d.refused, d.seen = err, false
+	}
+	return err
+}
+
+func (d *document) fault(reason Refusal, err error) error {
+	return &Error{Document: d.name, Reason: reason, Err: err}
+}
+
+// readNetworkMap returns the network map, the same one as before if its
+// content has not changed.
+func (d *document) readNetworkMap(ctx context.Context) (*altoroute.NetworkMap, []string, error) {
+	var warnings []string
+	var read *altoroute.NetworkMap
+	before, known := d.sum, d.network != nil
+	err := d.read(ctx, true, func(r io.Reader) error {
+		var b altoroute.NetworkMapBuilder
+		info, err := alto.ReadNetworkMap(r, &b)
+		if err != nil {
+			return err
+		}
+		if info.HostBits > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s: %d prefixes have bits beyond their length, which were dropped; the first is %s", d.name, info.HostBits, info.FirstHostBits))
+		}
+		if len(info.UnknownTypes) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s: addresses of unknown types were ignored: %v", d.name, info.UnknownTypes))
+		}
+		read, err = b.Build(altoroute.VersionTag(info.VersionTag))
+		return err
+	})
+	switch {
+	case errors.Is(err, errUnchanged):
+		return d.network, nil, nil
+	case err != nil:
+		return nil, nil, err
+	case known && d.sum == before:
+		return d.network, nil, nil // all has been said of it
+	}
+	d.network = read
+	return d.network, warnings, nil
+}
+
+// readCostMap returns the cost map with the given rows of the given network
+// map, the same one as before if nothing has changed.
+func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMap, rows []string) (*altoroute.CostMap, error) {
+	usable := d.costs != nil && d.costs.Of(network) && d.costs.Keeps(rows)
+	// Content known to depend on another version need not be read to be refused.
+	mismatched := d.seen && d.dependsOn != network.Tag()
+	var read *altoroute.CostMap
+	var dependsOn altoroute.VersionTag
+	before := d.sum
+	err := d.read(ctx, usable || mismatched || d.refused != nil, func(r io.Reader) error {
+		b := altoroute.NewCostMapBuilder(network, rows)
+		info, err := alto.ReadCostMap(r, b)
+		if err != nil {
+			return err
+		}
+		if p := d.promised; p != nil && (p.Mode != info.CostType.Mode || p.Metric != info.CostType.Metric) {
+			return fmt.Errorf("meta/cost-type: the costs are %s (%s), the directory promised %s (%s)",
+				info.CostType.Metric, info.CostType.Mode, p.Metric, p.Mode)
+		}
+		dependsOn = altoroute.VersionTag(info.DependentVersionTag)
+		read, err = b.Build(altoroute.CostInfo{
+			ResourceID: cmp.Or(d.status.ResourceID, info.VersionTag.ResourceID),
+			Mode:       info.CostType.Mode, Metric: info.CostType.Metric,
+			OrderOnly:      info.CostType.Ordinal(),
+			HigherIsBetter: info.CostType.HigherIsBetter(),
+		}, dependsOn, info.Pairs)
+		var mismatch *altoroute.TagMismatchError
+		if errors.As(err, &mismatch) {
+			// A good document that waits for its network map.
+			read, err = nil, nil
+		}
+		return err
+	})
+	unchanged := errors.Is(err, errUnchanged)
+	if err != nil && !unchanged {
+		return nil, err
+	}
+	if !unchanged {
+		d.dependsOn = dependsOn
+	}
+	if tag := network.Tag(); d.dependsOn != tag {
+		return nil, d.fault(Mismatch, &altoroute.TagMismatchError{NetworkMap: tag, DependsOn: d.dependsOn})
+	}
+	if !unchanged && !(usable && d.sum == before) {
+		d.costs = read
+	}
+	return d.costs, nil
+}
+
+// watchedReader counts what is read of a document and remembers a failure of
+// the transport, to tell it from a fault of the content.
+type watchedReader struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errBrokenGzip) {
+		w.err = err
+	}
+	return n, err
+}
+
+// errBrokenGzip is a fault of the content: reading it again does not help.
+var errBrokenGzip = errors.New("the gzip is broken")
+
+// gunzip undoes gzip if the content begins like it (RFC 1952 §2.3.1),
+// whatever its name.
+func gunzip(r io.Reader) io.Reader {
+	b := bufio.NewReaderSize(r, 64<<10)
+	if magic, err := b.Peek(2); err != nil || magic[0] != 0x1f || magic[1] != 0x8b {
+		return b // where it is too short for gzip, the reader will tell
+	}
+	unzipper, err := gzip.NewReader(b)
+	return &gunzipper{r: unzipper, err: brokenGzip(err)}
+}
+
+// A gunzipper tells what is wrong with the gzip from what is wrong with the
+// file below it.
+type gunzipper struct {
+	r   *gzip.Reader
+	err error // that r could not be made
+}
+
+func (g *gunzipper) Read(p []byte) (int, error) {
+	if g.err != nil {
+		return 0, g.err
+	}
+	n, err := g.r.Read(p)
+	return n, brokenGzip(err)
+}
+
+func brokenGzip(err error) error {
+	var file *fs.PathError
+	if err == nil || err == io.EOF || errors.As(err, &file) { //nolint:errorlint // a wrapped EOF is not the end, see io.Reader
+		return err
+	}
+	return fmt.Errorf("%w: %w", errBrokenGzip, err)
+}
