@@ -129,13 +129,13 @@ func (b *CostMapBuilder) Cost(dst string, cost float64) {
 
 // Build returns the finished map. The costs count only with the version of the
 // network map that they depend on (RFC 7285 §6.3); pairs is how many the whole
-// document defined, and none at all is ErrEmptyMap.
+// document defined, and none at all is an error that wraps ErrEmptyMap.
 func (b *CostMapBuilder) Build(info CostInfo, dependsOn VersionTag, pairs int) (*CostMap, error) {
 	if tag := b.c.network.Tag(); dependsOn != tag {
 		return nil, &TagMismatchError{NetworkMap: tag, DependsOn: dependsOn}
 	}
 	if pairs == 0 {
-		return nil, ErrEmptyMap
+		return nil, fmt.Errorf("%w: it has no cost, and would rank nothing", ErrEmptyMap)
 	}
 	b.c.info, b.c.pairs = info, pairs
 	return b.c, nil

@@ -184,16 +184,16 @@ func (b *NetworkMapBuilder) Prefix(p netip.Prefix) error {
 }
 
 // Build returns the finished map. A map without a single prefix places nobody
-// and is refused with ErrEmptyMap.
+// and is refused with an error that wraps ErrEmptyMap.
 func (b *NetworkMapBuilder) Build(tag VersionTag) (*NetworkMap, error) {
 	if b.m == nil || b.m.prefixes == 0 {
-		return nil, ErrEmptyMap
+		return nil, fmt.Errorf("%w: it has no prefix, and would place nobody", ErrEmptyMap)
 	}
 	b.m.tag = tag
 	return b.m, nil
 }
 
-// ErrEmptyMap is returned for a network map without prefixes and for a cost
+// ErrEmptyMap is the cause of the error for a network map without prefixes and for a cost
 // map without costs.
 var ErrEmptyMap = errors.New("the map is empty")
 

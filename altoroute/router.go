@@ -294,7 +294,7 @@ func (r *Router) UnknownPIDs(source string, m *NetworkMap) []error {
 	var errs []error
 	check := func(who string, p SourcePID) {
 		if p.Source == source && !m.Has(p.PID) {
-			errs = append(errs, fmt.Errorf("%s: source %s has no PID %q in network map %s", who, source, p.PID, m.Tag()))
+			errs = append(errs, fmt.Errorf("%s: source %s has no PID %q in network map %s: name one that it has", who, source, p.PID, m.Tag()))
 		}
 	}
 	for i := range r.edges {

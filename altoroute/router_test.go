@@ -211,7 +211,7 @@ func TestUnknownPIDs(t *testing.T) {
 	}
 	m := mustMaps(t, r, "own", []string{"x 192.0.2.0/24", "empty"}, "x x 0")
 	got := fmt.Sprint(r.UnknownPIDs("own", m.Network))
-	if want := `[edge ams: source own has no PID "gone" in network map network@1 default_pid: source own has no PID "missing" in network map network@1]`; got != want {
+	if want := `[edge ams: source own has no PID "gone" in network map network@1: name one that it has default_pid: source own has no PID "missing" in network map network@1: name one that it has]`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -117,6 +117,21 @@ func (f *Feed) sameness(err error) string {
 	return err.Error()
 }
 
+// tell logs why maps were refused. That local files are no good where nothing
+// else is at hand is told by Watch, which refuses the configuration with it.
+func (f *Feed) tell(err error, haveMaps bool) {
+	level, message := slog.LevelError, "maps refused, the last good ones stay in force"
+	switch {
+	case !haveMaps && f.local():
+		return
+	case !haveMaps:
+		message = "no maps yet"
+	case refusalOf(err) == Mismatch:
+		level = slog.LevelWarn // as while one of two files has been replaced
+	}
+	f.cfg.Logger.Log(context.Background(), level, message, "source", f.cfg.Name, "error", err)
+}
+
 // note records the outcome and reports whether there is a new set.
 func (f *Feed) note(maps *altoroute.Maps, err error, start time.Time) (changed bool) {
 	f.mu.Lock()
@@ -133,12 +148,7 @@ func (f *Feed) note(maps *altoroute.Maps, err error, start time.Time) (changed b
 		if fault := f.sameness(err); fault != f.told {
 			f.told = fault
 			s.Refusals[refusalOf(err)]++
-			level := slog.LevelError
-			if refusalOf(err) == Mismatch {
-				level = slog.LevelWarn // as while one of two files has been replaced
-			}
-			f.cfg.Logger.Log(context.Background(), level, "maps refused, the last good ones stay in force",
-				"source", f.cfg.Name, "have_maps", s.Maps != nil, "error", err)
+			f.tell(err, s.Maps != nil)
 		}
 		return false
 	}
