@@ -46,7 +46,7 @@ func keyOf(addr netip.Addr) (wide, own cacheKey) {
 
 // divided stands in a cache for a /64 to which the databases give more than
 // one answer; its addresses have entries of their own.
-var divided = new(altoroute.Place)
+var divided = new(altoroute.Place) //nolint:gochecknoglobals // known by its address
 
 // A cache remembers the places of clients, unknown ones (nil) included.
 //
@@ -92,7 +92,7 @@ func newCache(size, shards int, count *counters) (*cache, error) {
 		return nil, errors.New("cache is smaller than its shards")
 	}
 	c := &cache{
-		shift: 64, mix: [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1}, count: count,
+		shift: 64, mix: [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1}, count: count, //nolint:gosec // spreads keys, hides nothing
 	}
 	for n := 1; n < shards; n *= 2 {
 		c.shift--

@@ -100,7 +100,10 @@ func New(c Config) (*DB, error) {
 	if err := rules.answerable(knownBy(d.databases())); err != nil {
 		return nil, err
 	}
-	return d, d.publish(d.databases())
+	if err := d.publish(d.databases()); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Snapshot returns the current state. Take it once per request.

@@ -105,8 +105,7 @@ func readOnce(path string) ([]byte, stamp, error) {
 }
 
 func missing(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err // every message names the path already
 	}
 	return fmt.Errorf("cannot read it: %w: put a MaxMind database there, readable to this process", err)
@@ -144,8 +143,7 @@ func openDatabase(content []byte) (*database, error) {
 		return nil, fmt.Errorf("it is not a MaxMind database, or is cut short: %w: fetch it again", err)
 	}
 	reader, err := geoip2.OpenBytes(content)
-	var unknown geoip2.UnknownDatabaseTypeError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[geoip2.UnknownDatabaseTypeError](err); ok {
 		return nil, fmt.Errorf("its database type %q is unknown: use %s", unknown.DatabaseType, useful)
 	}
 	if err != nil {

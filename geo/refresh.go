@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -43,7 +44,7 @@ type version struct {
 }
 
 // seed makes sums comparable within a process, which is all they are for.
-var seed = maphash.MakeSeed()
+var seed = maphash.MakeSeed() //nolint:gochecknoglobals // one for all that is compared
 
 // name says which file an error is about.
 func (f *file) name(err error) error { return fmt.Errorf("geo database %s: %w", f.path, err) }
@@ -179,8 +180,8 @@ func (d *DB) replace(fresh map[int]*version) error {
 		d.mu.Lock()
 		f.accept(v)
 		d.mu.Unlock()
-		d.log.Info("geo database replaced", "file", f.path, "database_type", f.meta.DatabaseType,
-			"built", f.meta.BuildTime())
+		d.log.Info("geo database replaced", slog.String("file", f.path), slog.String("database_type", f.meta.DatabaseType),
+			slog.Time("built", f.meta.BuildTime()))
 	}
 	d.notify(d.Snapshot())
 	return nil
@@ -197,14 +198,14 @@ func (d *DB) refuse(f *file, fault error, unfit bool) error {
 	f.fault, f.since = fault, time.Now()
 	d.mu.Unlock()
 	d.log.Error("geo database refused, the last good one stays in use",
-		"file", f.path, "error", fault, "loaded_at", f.loadedAt)
+		slog.String("file", f.path), slog.Any("error", fault), slog.Time("loaded_at", f.loadedAt))
 	return f.name(fault)
 }
 
 // restore ends a fault: the content in use is at the path again.
 func (d *DB) restore(f *file, v *version) {
 	if f.fault != nil {
-		d.log.Info("geo database is in order again", "file", f.path)
+		d.log.Info("geo database is in order again", slog.String("file", f.path))
 	}
 	d.mu.Lock()
 	f.accept(v)

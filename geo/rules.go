@@ -131,7 +131,7 @@ const maxPID = 64
 
 // placeholders are the names that a PID may hold, and the length of the
 // longest value of each.
-var placeholders = map[string]struct {
+var placeholders = map[string]struct { //nolint:gochecknoglobals // a table
 	field fields
 	size  int
 }{
@@ -308,7 +308,7 @@ func (s *ruleset) place(r record) *altoroute.Place {
 }
 
 // kinds says what each kind of rule needs of a database, and which has it.
-var kinds = map[Kind]struct {
+var kinds = map[Kind]struct { //nolint:gochecknoglobals // a table
 	field  fields
 	remedy string
 }{

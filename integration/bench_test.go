@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // BenchmarkRoutedRequest compares the CPU time that Caddy spends on a routed
@@ -75,6 +77,72 @@ func (c *caddy) cpu() float64 {
 		sum += ns / 1e9
 	}
 	return sum
+}
+
+// BenchmarkSwapUnderLoad measures the latency of requests while the world map
+// is read anew without pause, beside that without any update.
+func BenchmarkSwapUnderLoad(b *testing.B) {
+	dir := world(b)
+	edges, _ := worldEdges(b, dir)
+	rows := worldRows(b, dir)
+	c := newCaddy(b)
+	publish := func() {
+		for _, name := range []string{"networkmap.json.gz", "costmap.json.gz"} {
+			content, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				b.Fatal(err)
+			}
+			write(b, filepath.Join(c.dir, name), string(content))
+		}
+	}
+	publish()
+	l := listen(b, "127.0.0.1:0")
+	c.start(c.expand(fmt.Sprintf(worldCaddyfile, "maps {{dir}}/networkmap.json.gz {{dir}}/costmap.json.gz {\nrefresh 1s\n}\n"+edges)), l)
+	var idle, swapping []time.Duration
+	for b.Loop() {
+		idle = append(idle, latencies(b, l.Addr().String(), rows, nil)...)
+		swapping = append(swapping, latencies(b, l.Addr().String(), rows, publish)...)
+	}
+	reads, _ := c.metric("caddy_altoroute_document_reads_total", "networkmap")
+	b.ReportMetric(reads-1, "swaps")
+	for _, m := range []struct {
+		name string
+		all  []time.Duration
+	}{{"idle", idle}, {"swapping", swapping}} {
+		slices.Sort(m.all)
+		b.ReportMetric(float64(m.all[len(m.all)*99/100].Microseconds()), "p99-µs-"+m.name)
+		b.ReportMetric(float64(m.all[len(m.all)*999/1000].Microseconds()), "p99.9-µs-"+m.name)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// latencies asks for five seconds over one connection, while meanwhile is
+// called each second.
+func latencies(b *testing.B, addr string, rows []worldRow, meanwhile func()) []time.Duration {
+	b.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	var all []time.Duration
+	start := time.Now()
+	for next := start; time.Since(start) < 5*time.Second; {
+		if meanwhile != nil && time.Now().After(next) {
+			meanwhile()
+			next = next.Add(time.Second)
+		}
+		before := time.Now()
+		fmt.Fprintf(conn, "GET /a HTTP/1.1\r\nHost: cdn.example.net\r\nX-Forwarded-For: %s\r\n\r\n", rows[len(all)%len(rows)].client)
+		answer, err := http.ReadResponse(answers, nil)
+		if err != nil || answer.StatusCode != http.StatusFound {
+			b.Fatal(answer, err)
+		}
+		_ = answer.Body.Close()
+		all = append(all, time.Since(before))
+	}
+	return all
 }
 
 // pipeline sends requests over one connection, one at a time.

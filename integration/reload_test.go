@@ -166,10 +166,12 @@ func TestReloadsUnderLoad(t *testing.T) {
 // checkReads holds that maps were read when they had changed, and then only.
 func (c *caddy) checkReads(t *testing.T, versions int) {
 	t.Helper()
+	// A file written in the very moment in which it is opened is read once more.
+	const again = 3
 	for document, most := range map[string]int{
-		"/net.json": versions, "/still-net.json": 1, "/still-cost.json": 1,
+		"/net.json": versions + again, "/still-net.json": 1, "/still-cost.json": 1,
 		// Once more each time where we came between two renames.
-		"/cost.json": 2 * versions,
+		"/cost.json": 2*versions + again,
 	} {
 		reads, _ := c.metric("caddy_altoroute_document_reads_total", document+`"`)
 		t.Logf("%s was read %v times", document, reads)
