@@ -134,7 +134,10 @@ func latencies(b *testing.B, addr string, rows []worldRow, meanwhile func()) []t
 			next = next.Add(time.Second)
 		}
 		before := time.Now()
-		fmt.Fprintf(conn, "GET /a HTTP/1.1\r\nHost: cdn.example.net\r\nX-Forwarded-For: %s\r\n\r\n", rows[len(all)%len(rows)].client)
+		_, err := fmt.Fprintf(conn, "GET /a HTTP/1.1\r\nHost: cdn.example.net\r\nX-Forwarded-For: %s\r\n\r\n", rows[len(all)%len(rows)].client)
+		if err != nil {
+			b.Fatal(err)
+		}
 		answer, err := http.ReadResponse(answers, nil)
 		if err != nil || answer.StatusCode != http.StatusFound {
 			b.Fatal(answer, err)
@@ -155,7 +158,10 @@ func pipeline(b *testing.B, addr, host string, rows []worldRow, n int) {
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
 	for i := range n {
-		fmt.Fprintf(conn, "GET /object/%d HTTP/1.1\r\nHost: %s\r\nX-Forwarded-For: %s\r\n\r\n", i, host, rows[i%len(rows)].client)
+		_, err := fmt.Fprintf(conn, "GET /object/%d HTTP/1.1\r\nHost: %s\r\nX-Forwarded-For: %s\r\n\r\n", i, host, rows[i%len(rows)].client)
+		if err != nil {
+			b.Fatal(err)
+		}
 		answer, err := http.ReadResponse(answers, nil)
 		if err != nil {
 			b.Fatal(err)

@@ -73,7 +73,7 @@ func startCaddy(t testing.TB, caddyfile string, listeners ...net.Listener) *cadd
 
 func newCaddy(t testing.TB) *caddy {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ar") // short: a socket's path may have 108 bytes
+	dir, err := os.MkdirTemp("", "ar") //nolint:usetesting // short: a socket's path may have 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,10 +115,13 @@ func (c *caddy) start(caddyfile string, listeners ...net.Listener) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		defer f.Close()
 		c.cmd.ExtraFiles = append(c.cmd.ExtraFiles, f)
 	}
-	if err := c.cmd.Start(); err != nil {
+	err := c.cmd.Start()
+	for _, f := range c.cmd.ExtraFiles {
+		_ = f.Close() // the process has its own
+	}
+	if err != nil {
 		c.t.Fatal(err)
 	}
 	go func() {
@@ -274,9 +277,8 @@ func holdPort(t testing.TB) string {
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 		})
 	}}
-	// Bound as a packet socket would be another port space; bound and closed
-	// for listening is what a TCP socket offers: take a port, then hold it with
-	// a socket that never listens.
+	// The listener finds a free port; the socket bound beside it, which never
+	// listens, keeps it when the listener is closed.
 	l, err := config.Listen(context.Background(), "tcp", ":0")
 	if err != nil {
 		t.Fatal(err)

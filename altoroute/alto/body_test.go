@@ -42,7 +42,7 @@ func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 type fakeBody struct {
 	server *fakeServer
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the request's own
 }
 
 func (b *fakeBody) Read(p []byte) (int, error) {

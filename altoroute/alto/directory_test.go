@@ -74,7 +74,10 @@ func TestReadDirectoryRFC(t *testing.T) {
 		res.ID = id
 		want.Resources[id] = res
 	}
-	if !reflect.DeepEqual(*got, want) {
+	if len(got.Skipped) > 0 {
+		t.Errorf("skipped %v", got.Skipped)
+	}
+	if !reflect.DeepEqual(got.Resources, want.Resources) || !reflect.DeepEqual(got.CostTypes, want.CostTypes) || got.DefaultNetworkMap != want.DefaultNetworkMap {
 		t.Errorf("got  %+v\nwant %+v", *got, want)
 	}
 }

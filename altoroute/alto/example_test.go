@@ -117,13 +117,15 @@ func ExampleClient_Get() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		defer res.Body.Close()
 		held = res.Validators
 		if res.NotModified {
+			_ = res.Body.Close()
 			fmt.Println("still the same")
 			continue
 		}
-		if _, err := alto.ReadNetworkMap(res.Body, printer{}); err != nil {
+		_, err = alto.ReadNetworkMap(res.Body, printer{})
+		_ = res.Body.Close()
+		if err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -120,7 +120,7 @@ func TestConditional(t *testing.T) {
 		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
 			t.Fatal(err)
 		}
-		answer.Body.Close()
+		_ = answer.Body.Close()
 		return answer
 	}
 	first := get(alto.Validators{})

@@ -42,6 +42,7 @@ type badFile struct {
 }
 
 func badFiles(t testing.TB) []badFile {
+	t.Helper()
 	goodNetwork, goodCosts := networkDocument("2"), costDocument("1", 2, numerical)
 	duplicate, empty, typo := network("2"), network("2"), network("2")
 	duplicate.PIDs["c"] = []string{"192.0.2.0/25"}

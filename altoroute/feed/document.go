@@ -151,8 +151,7 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 			OrderOnly:      info.CostType.Ordinal(),
 			HigherIsBetter: info.CostType.HigherIsBetter(),
 		}, dependsOn, info.Pairs)
-		var mismatch *altoroute.TagMismatchError
-		if errors.As(err, &mismatch) {
+		if _, ok := errors.AsType[*altoroute.TagMismatchError](err); ok {
 			// A good document that waits for its network map.
 			read, err = nil, nil
 		}
@@ -168,7 +167,7 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 	if tag := network.Tag(); d.dependsOn != tag {
 		return nil, d.fault(Mismatch, &altoroute.TagMismatchError{NetworkMap: tag, DependsOn: d.dependsOn})
 	}
-	if !unchanged && !(usable && d.sum == before) {
+	if !unchanged && (!usable || d.sum != before) {
 		d.costs = read
 	}
 	return d.costs, nil

@@ -20,7 +20,8 @@ import (
 // cutGzip breaks the connection in the middle of a compressed body.
 func cutGzip(w http.ResponseWriter, r *http.Request, _ altotest.Exchange) {
 	body := zipped(networkDocument("1"))
-	w.Header().Set("Content-Type", r.Header.Get("Accept")[:strings.Index(r.Header.Get("Accept"), ",")])
+	mediaType, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
+	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Encoding", "gzip")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Header().Set("ETag", `"cut"`)
@@ -33,6 +34,7 @@ func cutGzip(w http.ResponseWriter, r *http.Request, _ altotest.Exchange) {
 // error names the URL once, nothing of it is remembered, and it is over when the
 // server is well again.
 func TestServerFaults(t *testing.T) {
+	t.Parallel()
 	faults := map[string]struct {
 		behavior altotest.Behavior
 		reason   Refusal
@@ -201,6 +203,7 @@ func tagOf(m *altoroute.Maps) int {
 // checkSuccessor checks that a set is whole and no older than the last, and
 // returns its number.
 func checkSuccessor(t *testing.T, last int, m *altoroute.Maps) int {
+	t.Helper()
 	tag := tagOf(m)
 	if version(m) == "mixed" || tag < last {
 		t.Errorf("%s of version %d after version %d", version(m), tag, last)

@@ -181,7 +181,7 @@ func (f *Feed) publish() {
 func (f *Feed) rows(network *altoroute.NetworkMap) []string {
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
-	var rows []string
+	rows := make([]string, 0, len(f.watchers))
 	for _, w := range f.watchers {
 		rows = append(rows, w.rows(network)...)
 	}

@@ -101,8 +101,7 @@ func sameFile(a, b os.FileInfo) bool {
 
 // bare drops the path from an error of the file system: the caller names it.
 func bare(err error) error {
-	var pathError *os.PathError
-	if errors.As(err, &pathError) {
+	if pathError, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("cannot read the file: %w", pathError.Err)
 	}
 	return err

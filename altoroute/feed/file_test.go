@@ -13,6 +13,7 @@ import (
 
 // twoFiles returns a folder with maps of version 1, cost 1, and a feed of them.
 func twoFiles(t testing.TB, rows ...string) (*folder, *subject) {
+	t.Helper()
 	d := newFolder(t)
 	d.put("net", networkDocument("1"))
 	d.put("cost", costDocument("1", 1, numerical))

@@ -80,6 +80,7 @@ type folder struct {
 }
 
 func newFolder(t testing.TB) *folder {
+	t.Helper()
 	return &folder{t: t, path: t.TempDir(), time: time.Now().Add(-24 * time.Hour)}
 }
 

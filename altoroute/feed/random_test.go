@@ -108,7 +108,7 @@ func (w *world) step() {
 		w.files[name], w.saved[name] = w.saved[name], shadow{}
 	case kind == "watch":
 		w.rows = []string{"a", []string{"b", "c", "addressless", "unheard-of"}[w.random.IntN(4)]}
-		w.model.expect()
+		w.expect()
 		stop, err := w.Watch(func(*altoroute.NetworkMap) []string { return w.rows }, func(*altoroute.Maps) {})
 		if err != nil {
 			w.t.Errorf("Watch: %v, but a good set is in force", err)
@@ -123,7 +123,7 @@ func (w *world) step() {
 
 // tick looks, and once more, when nothing can be new.
 func (w *world) tick() {
-	w.model.expect()
+	w.expect()
 	_ = w.refresh(w.t.Context())
 	w.compare("tick")
 	before := w.Status()
@@ -149,7 +149,7 @@ func sameError(a, b error) bool {
 }
 
 func (w *world) compare(when string) {
-	set, reason := w.model.expect()
+	set, reason := w.expect()
 	status := w.Status()
 	var got Refusal
 	if status.Err != nil {

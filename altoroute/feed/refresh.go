@@ -27,12 +27,13 @@ func (f *Feed) refresh(ctx context.Context) error {
 		return ctx.Err() // stopped: says nothing of the source
 	}
 	for _, w := range warnings {
-		f.cfg.Logger.Warn("map has oddities", "source", f.cfg.Name, "oddity", w)
+		f.cfg.Logger.Warn("map has oddities", slog.String("source", f.cfg.Name), slog.String("oddity", w))
 	}
 	if changed := f.note(maps, err, start); changed {
-		f.cfg.Logger.Info("maps updated", "source", f.cfg.Name,
-			"network_map", maps.Network.Tag().ResourceID, "tag", maps.Network.Tag().Tag,
-			"pids", maps.Network.PIDs(), "prefixes", maps.Network.Prefixes(), "duration", time.Since(start))
+		f.cfg.Logger.Info("maps updated", slog.String("source", f.cfg.Name),
+			slog.String("network_map", maps.Network.Tag().ResourceID), slog.String("tag", maps.Network.Tag().Tag),
+			slog.Int("pids", maps.Network.PIDs()), slog.Int("prefixes", maps.Network.Prefixes()),
+			slog.Duration("duration", time.Since(start)))
 	}
 	f.publish()
 	return err
@@ -120,16 +121,16 @@ func (f *Feed) sameness(err error) string {
 // tell logs why maps were refused. That local files are no good where nothing
 // else is at hand is told by Watch, which refuses the configuration with it.
 func (f *Feed) tell(err error, haveMaps bool) {
-	level, message := slog.LevelError, "maps refused, the last good ones stay in force"
+	source, fault := slog.String("source", f.cfg.Name), slog.Any("error", err)
 	switch {
 	case !haveMaps && f.local():
-		return
 	case !haveMaps:
-		message = "no maps yet"
-	case refusalOf(err) == Mismatch:
-		level = slog.LevelWarn // as while one of two files has been replaced
+		f.cfg.Logger.Error("no maps yet", source, fault)
+	case refusalOf(err) == Mismatch: // as while one of two files has been replaced
+		f.cfg.Logger.Warn("maps refused, the last good ones stay in force", source, fault)
+	default:
+		f.cfg.Logger.Error("maps refused, the last good ones stay in force", source, fault)
 	}
-	f.cfg.Logger.Log(context.Background(), level, message, "source", f.cfg.Name, "error", err)
 }
 
 // note records the outcome and reports whether there is a new set.
@@ -154,7 +155,7 @@ func (f *Feed) note(maps *altoroute.Maps, err error, start time.Time) (changed b
 	}
 	if f.told != "" {
 		f.told = ""
-		f.cfg.Logger.Info("source recovered", "source", f.cfg.Name)
+		f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
 	}
 	s.Err = nil
 	s.LastContact = start

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/url"
 	"slices"
@@ -69,7 +70,8 @@ func (o *serverOrigin) documents(ctx context.Context) (*document, []*document, e
 	}
 	if o.directory.sum != before {
 		for _, skipped := range o.listing.Skipped {
-			o.cfg.Logger.Warn("directory entry skipped", "source", o.cfg.Name, "directory", o.directory.name, "error", skipped)
+			o.cfg.Logger.Warn("directory entry skipped",
+				slog.String("source", o.cfg.Name), slog.String("directory", o.directory.name), slog.Any("error", skipped))
 		}
 	}
 	network, costs, promised, err := pick(o.listing, o.cfg.NetworkMap, o.cfg.Cost)

@@ -33,6 +33,7 @@ func guidance(tag string, ab float64) altotest.Guidance {
 // serve returns a server with guidance of version 1, cost 1, and a feed of it
 // that is not started: tests look when they want to.
 func serve(t testing.TB) (*altotest.Server, *subject) {
+	t.Helper()
 	server := altotest.Start(t)
 	server.Publish(guidance("1", 1))
 	return server, follow(t, server, Config{})
@@ -40,6 +41,7 @@ func serve(t testing.TB) (*altotest.Server, *subject) {
 
 // follow returns a feed of the server that is not started.
 func follow(t testing.TB, server *altotest.Server, cfg Config) *subject {
+	t.Helper()
 	transport := alto.NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	cfg.Directory = server.Directory()

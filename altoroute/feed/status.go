@@ -96,7 +96,7 @@ const (
 )
 
 // Refusals are all reasons.
-var Refusals = []Refusal{Unavailable, Invalid, Duplicate, Empty, Mismatch}
+var Refusals = [...]Refusal{Unavailable, Invalid, Duplicate, Empty, Mismatch} //nolint:gochecknoglobals // a table
 
 // An Error says which document was refused and why.
 type Error struct {

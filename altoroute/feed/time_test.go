@@ -61,6 +61,7 @@ func (w *wire) gaps() []time.Duration {
 
 // wired returns a feed whose server is down at first, and starts it.
 func wired(t *testing.T, refresh time.Duration) (*wire, *subject) {
+	t.Helper()
 	w := &wire{server: altotest.New(), down: true}
 	w.server.Publish(guidance("1", 1))
 	cfg := Config{Directory: mustURL("http://alto.example/directory"), Refresh: refresh}

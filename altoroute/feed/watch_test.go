@@ -60,6 +60,7 @@ func TestWatchersDuringUpdates(t *testing.T) {
 
 // watchAWhile watches for a few sets and returns the number of the last.
 func watchAWhile(t *testing.T, f *Feed, last int, told *atomic.Int64) int {
+	t.Helper()
 	var busy, stopped atomic.Bool
 	var have *altoroute.Maps
 	enough := make(chan struct{})

@@ -70,6 +70,7 @@ func readWorld(tb testing.TB) *worldMaps {
 
 // guide reads the files and puts them in force in a new router.
 func (w *worldMaps) guide(tb testing.TB, files []string) (*altoroute.Router, *Feed) {
+	tb.Helper()
 	router, err := altoroute.New(altoroute.Config{Sources: []altoroute.Source{{Name: "own"}}, Edges: w.edges})
 	if err != nil {
 		tb.Fatal(err)
@@ -94,6 +95,7 @@ func (w *worldMaps) guide(tb testing.TB, files []string) (*altoroute.Router, *Fe
 // tokenise is what all reading is measured against: it pulls every token of a
 // document and puts the prefixes into a table, without any check.
 func tokenise(tb testing.TB, r io.Reader, table *bart.Table[uint32]) {
+	tb.Helper()
 	decoder := jsontext.NewDecoder(r)
 	for {
 		token, err := decoder.ReadToken()
@@ -117,6 +119,7 @@ func tokenise(tb testing.TB, r io.Reader, table *bart.Table[uint32]) {
 }
 
 func gunzipped(tb testing.TB, data []byte) io.Reader {
+	tb.Helper()
 	unzipper, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		tb.Fatal(err)
