@@ -9,10 +9,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 )
@@ -26,9 +27,18 @@ type account struct {
 
 const placeholderPrefix = "http.altoroute."
 
+// accountVar is the request's variable that holds its account.
+const accountVar = "altoroute.account"
+
 // attach makes the account known to the request.
 func (a *account) attach(r *http.Request) {
 	ctx := r.Context()
+	if earlier, ok := caddyhttp.GetVar(ctx, accountVar).(*account); ok {
+		// From a handler that passed the request on: the last word counts.
+		*earlier = *a
+		return
+	}
+	caddyhttp.SetVar(ctx, accountVar, a)
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(a.placeholder)
 	}

@@ -92,7 +92,7 @@ func explain(app *App, params url.Values) (int, any, error) {
 
 // wasReady is true from the first time that the router was ready: a reload is
 // no reason for whoever watches it to take it out.
-var wasReady atomic.Bool
+var wasReady atomic.Bool //nolint:gochecknoglobals // outlives every configuration
 
 func ready(app *App, _ url.Values) (int, any, error) {
 	waiting := app.ready()

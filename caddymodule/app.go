@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -70,6 +72,8 @@ type attached struct {
 	feed  *feed.Feed
 	key   string
 	leave func()
+	// Of the inherited maps that it stands on until it has its own.
+	since, lastContact time.Time
 }
 
 // CaddyModule returns the Caddy module information.
@@ -85,6 +89,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	if err := a.checkNulls(); err != nil {
+		return err
+	}
 	a.expand(caddy.NewReplacer())
 	cfg, err := a.config()
 	if err != nil {
@@ -95,7 +102,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	for _, s := range a.Sources {
 		if err := a.attach(s); err != nil {
-			return fmt.Errorf("source %s: %w", s.Name, err)
+			return err
 		}
 	}
 	if a.Geo != nil {
@@ -111,32 +118,61 @@ func (a *App) Provision(ctx caddy.Context) error {
 func (a *App) attach(s *Source) error {
 	f, key, err := acquireFeed(s)
 	if err != nil {
-		return err
+		return fmt.Errorf("source %s: %w", s.Name, err)
 	}
 	at := &attached{Source: s, feed: f, key: key}
 	a.sources = append(a.sources, at)
+	if f.Maps() == nil {
+		// Before Watch, which may bring newer ones.
+		if err := a.inherit(at); err != nil {
+			return err
+		}
+	}
 	rows := func(m *altoroute.NetworkMap) []string { return a.router.Rows(s.Name, m) }
 	at.leave, err = f.Watch(rows, func(m *altoroute.Maps) { a.update(s, m) })
-	if err != nil {
-		return err
-	}
-	status := f.Status()
+	status := a.sourceStatus(at)
 	switch {
-	case status.Maps == nil:
-		// A server that has not answered: stand on what the source of this
-		// name said to the configuration still in force.
-		if before := activeApp(); before != nil {
-			if m := before.router.Maps(s.Name); m != nil {
-				return a.router.Update(s.Name, m)
-			}
-		}
-	case status.Err != nil:
-		a.logger.Warn("source stands on its last good maps", "source", s.Name, "error", status.Err)
+	case status.Maps == nil && err != nil:
+		return fmt.Errorf("source %s: %w", s.Name, err)
+	case status.Maps != nil && status.Err != nil:
+		a.logger.Warn("source stands on its last good maps", slog.String("source", s.Name), slog.Any("error", status.Err))
 	}
 	if s.local() {
-		return errors.Join(a.unknownPIDs(s, status.Maps.Network)...)
+		return oneLine(a.unknownPIDs(s, status.Maps.Network))
 	}
 	return nil
+}
+
+// inherit puts in force what the source of the same name said to the
+// configuration still in force: until a server has answered, or local files
+// that were good and are in use are good again.
+func (a *App) inherit(at *attached) error {
+	old := activeApp()
+	if old == nil {
+		return nil
+	}
+	for _, s := range old.sources {
+		if s.Name != at.Name || at.local() && !sameFiles(s.Files, at.Files) {
+			continue
+		}
+		if before := old.sourceStatus(s); before.Maps != nil {
+			at.since, at.lastContact = before.Since, before.LastContact
+			return a.router.Update(at.Name, before.Maps)
+		}
+	}
+	return nil
+}
+
+// oneLine makes one error of several, or nil of none.
+func oneLine(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
 }
 
 // unknownPIDs returns an error for each PID that the configuration names and
@@ -152,14 +188,14 @@ func (a *App) unknownPIDs(s *Source, m *altoroute.NetworkMap) []error {
 // update puts a source's new maps in force for this configuration's pools.
 func (a *App) update(s *Source, m *altoroute.Maps) {
 	if err := a.router.Update(s.Name, m); err != nil {
-		a.logger.Error("maps not in force", "source", s.Name, "error", err)
+		a.logger.Error("maps not in force", slog.String("source", s.Name), slog.Any("error", err))
 		return
 	}
 	if s.local() && !a.provisioned.Load() {
 		return // Provision will refuse the configuration
 	}
 	for _, err := range a.unknownPIDs(s, m.Network) {
-		a.logger.Warn("a PID has no place in the network map, and no costs", "source", s.Name, "error", err)
+		a.logger.Warn("a PID has no place in the network map, and no costs", slog.String("source", s.Name), slog.Any("error", err))
 	}
 }
 
@@ -227,7 +263,7 @@ func (a *App) ready() (waiting []string) {
 }
 
 // errNotAnswered is the state of a server whose predecessor's maps are in use.
-var errNotAnswered = errors.New("the server has not answered yet; the maps are those of the source's earlier configuration")
+var errNotAnswered = errors.New("the server has not answered yet; the maps in use are those of the source's earlier configuration")
 
 // activeApp returns the app of the configuration in force, or nil.
 func activeApp() *App {

@@ -140,13 +140,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
 	h.count.add(&d)
-	told := &account{Decision: d}
+	told := &account{Decision: d, location: d.Location(r.URL)}
 	told.attach(r)
 	switch {
 	case d.Reason == altoroute.CacheFill:
 		return next.ServeHTTP(w, r)
 	case d.Edge != nil:
-		told.location = d.Location(r.URL)
 		h.redirect(w, r, told.location)
 		return nil
 	case h.onNone.next:

@@ -32,7 +32,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{decisions, cacheFills, stateCollector{}} {
 		var already prometheus.AlreadyRegisteredError
 		err := registry.Register(c)
-		if err != nil && !(errors.As(err, &already) && already.ExistingCollector == c) {
+		if err != nil && (!errors.As(err, &already) || already.ExistingCollector != c) {
 			return err
 		}
 	}
@@ -97,8 +97,8 @@ var (
 	mapChecks       = desc("map_checks_total", "Looks for new maps.", "source")
 	mapUpdates      = desc("map_updates_total", "Sets of maps that came in force.", "source")
 	mapRefusals     = desc("map_refusals_total", "New maps that were refused, by reason; a fault that lasts counts once.", "source", "reason")
-	documentReads   = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document")
-	documentBytes   = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document")
+	documentReads   = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document", "media_type")
+	documentBytes   = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document", "media_type")
 	geoCacheEntries = desc("geo_cache_entries", "Clients whose place is remembered.")
 	geoCacheHits    = desc("geo_cache_hits_total", "Places that were remembered.")
 	geoCacheMisses  = desc("geo_cache_misses_total", "Places that were looked up in a database.")
@@ -159,8 +159,10 @@ func collectSource(ch chan<- prometheus.Metric, name string, s feed.Status) {
 		counter(ch, mapRefusals, s.Refusals[reason], name, string(reason))
 	}
 	for _, r := range s.Resources {
-		counter(ch, documentReads, r.Reads, name, r.Name)
-		gauge(ch, documentBytes, float64(r.Bytes), name, r.Name)
+		// Several resources may share one URL (RFC 7285 §9.2.2), of which the
+		// Accept header tells one from the other.
+		counter(ch, documentReads, r.Reads, name, r.Name, r.MediaType)
+		gauge(ch, documentBytes, float64(r.Bytes), name, r.Name, r.MediaType)
 	}
 }
 

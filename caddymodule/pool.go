@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -65,6 +66,13 @@ func acquireFeed(s *Source) (*feed.Feed, string, error) {
 func releaseFeed(key string) error {
 	_, err := feeds.Delete(key)
 	return err
+}
+
+// sameFiles reports whether two lists name the same files.
+func sameFiles(a, b []string) bool {
+	a, errA := absolute(a)
+	b, errB := absolute(b)
+	return errA == nil && errB == nil && slices.Equal(a, b)
 }
 
 func absolute(paths []string) ([]string, error) {

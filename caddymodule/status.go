@@ -115,12 +115,13 @@ func status(app *App, _ url.Values) (int, any, error) {
 // those of an earlier feed as long as a new server has not answered.
 func (a *App) sourceStatus(s *attached) feed.Status {
 	status := s.feed.Status()
-	if status.Maps == nil {
-		if m := a.router.Maps(s.Name); m != nil {
-			status.Maps = m
-			if status.Err == nil {
-				status.Err = errNotAnswered
-			}
+	if status.Maps != nil {
+		return status
+	}
+	if m := a.router.Maps(s.Name); m != nil {
+		status.Maps, status.Since, status.LastContact = m, s.since, s.lastContact
+		if status.Err == nil {
+			status.Err = errNotAnswered
 		}
 	}
 	return status

@@ -4,6 +4,8 @@
 package caddymodule
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -43,14 +45,27 @@ func (a *App) expand(repl *caddy.Replacer) {
 		all(e.Addresses)
 	}
 	for _, p := range a.Pools {
-		one(&p.URL)
-		one(&p.OnNone)
+		if p != nil {
+			one(&p.URL)
+			one(&p.OnNone)
+		}
 	}
 	if a.Geo != nil {
 		all(a.Geo.Databases)
 	}
 	one(&a.DefaultPID)
 	one(&a.CDNID)
+}
+
+// checkNulls refuses what only JSON can hold: an entry that is null.
+func (a *App) checkNulls() error {
+	switch {
+	case slices.Contains(a.Sources, nil):
+		return errors.New("sources: null is not a source")
+	case slices.Contains(a.Edges, nil):
+		return errors.New("edges: null is not an edge")
+	}
+	return nil
 }
 
 // config translates the configuration without looking at anything outside it.
@@ -90,12 +105,15 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 	return cfg, nil
 }
 
+// name is what the source is called where the configuration gives no name.
+func (s *Source) name() string {
+	return cmp.Or(s.Name, altoroute.DefaultName)
+}
+
 func (s *Source) local() bool { return len(s.Files) > 0 }
 
 func (s *Source) config() (altoroute.Source, error) {
-	if s.Name == "" {
-		s.Name = altoroute.DefaultName
-	}
+	s.Name = s.name()
 	made := altoroute.Source{Name: s.Name}
 	fail := func(format string, args ...any) (altoroute.Source, error) {
 		return made, fmt.Errorf("source %s: %w", s.Name, fmt.Errorf(format, args...))
@@ -119,13 +137,26 @@ func (s *Source) config() (altoroute.Source, error) {
 		return fail("several servers for one source are not supported: give one")
 	case s.local() && s.NetworkMap != "":
 		return fail("network_map is for servers: of files the first is the network map")
-	case s.Refresh < 0 || s.Refresh > 0 && time.Duration(s.Refresh) < time.Second:
-		return fail("refresh %s is too often: write at least 1s", time.Duration(s.Refresh))
+	}
+	for i, file := range s.Files {
+		if slices.Contains(s.Files[:i], file) {
+			return fail("file %s is named twice: remove one", file)
+		}
+	}
+	if err := s.checkRefresh(); err != nil {
+		return fail("%w", err)
 	}
 	if _, err := s.feedConfig(); err != nil {
 		return fail("%w", err)
 	}
 	return made, nil
+}
+
+func (s *Source) checkRefresh() error {
+	if d := time.Duration(s.Refresh); d < 0 || d > 0 && d < time.Second {
+		return fmt.Errorf("refresh %s is too often: write at least 1s", d)
+	}
+	return nil
 }
 
 // feedConfig translates what the feed needs to know.
@@ -185,7 +216,8 @@ func (e *Edge) config() (altoroute.Edge, error) {
 	if made.Family, err = altoroute.ParseFamily(e.Family); err != nil {
 		return fail(err)
 	}
-	return made, made.Validate()
+	err = made.Validate()
+	return made, err
 }
 
 func (p *Pool) config(name string) (altoroute.Pool, error) {
@@ -207,7 +239,8 @@ func (p *Pool) config(name string) (altoroute.Pool, error) {
 	if _, err := p.onNone(); err != nil {
 		return made, fmt.Errorf("pool %s: %w", name, err)
 	}
-	return made, made.Validate()
+	err := made.Validate()
+	return made, err
 }
 
 // onNone is Pool.OnNone understood: one of its members is set.
@@ -254,7 +287,7 @@ func (g *Geo) rules(sources []*Source) ([]geo.Rule, error) {
 		}
 		rule := geo.Rule{Kind: geo.Kind(r.Kind), Match: r.Match, PID: pid}
 		if err := rule.Validate(); err != nil {
-			return nil, fmt.Errorf("geo: %w", err)
+			return nil, err
 		}
 		rules = append(rules, rule)
 	}
@@ -263,7 +296,7 @@ func (g *Geo) rules(sources []*Source) ([]geo.Rule, error) {
 
 func (g *Geo) check(sources []*Source) error {
 	if len(g.Databases) == 0 {
-		return fmt.Errorf("geo: name a database")
+		return errors.New("geo: name a database")
 	}
 	if g.CacheSize < 0 {
 		return fmt.Errorf("geo: cache_size %d is out of range: write 1 or more", g.CacheSize)

@@ -1,0 +1,396 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/geo"
+)
+
+// option reads an option of the global block.
+func (p *parser) option() error {
+	switch p.Val() {
+	case "maps", "server":
+		return p.source()
+	case "geo":
+		return p.geo()
+	case "default_pid":
+		if err := p.single(&p.app.DefaultPID); err != nil {
+			return err
+		}
+		return p.wrapped(p.pid(p.app.DefaultPID))
+	case "cdn_id":
+		return p.single(&p.app.CDNID)
+	case "edge":
+		return p.edge()
+	case "pool":
+		return p.pool()
+	}
+	return p.unrecognized()
+}
+
+func (p *parser) source() error {
+	s, err := p.sourceArgs()
+	if err != nil {
+		return err
+	}
+	wrap, name := p.at(), "source "+s.name()
+	if err := p.once(name); err != nil {
+		return err
+	}
+	if err := p.block(name, func() error { return p.sourceOption(s) }); err != nil {
+		return err
+	}
+	p.app.Sources = append(p.app.Sources, s)
+	if slices.ContainsFunc(append(slices.Clone(s.Servers), s.Only...), hasPlaceholder) {
+		return nil
+	}
+	check := *s
+	if _, err := check.config(); err != nil {
+		return wrap(err)
+	}
+	return nil
+}
+
+// sourceArgs reads `maps [<source>] <files...>` or `server [<source>] <url>`.
+func (p *parser) sourceArgs() (*Source, error) {
+	s, kind := new(Source), p.Val()
+	isPlace, right := isMaps, "is not a file of maps: its name must end in .json or .json.gz"
+	if kind == "server" {
+		isPlace, right = isDirectory, "is not the URL of a directory: write https://host/path"
+	}
+	args := p.RemainingArgs()
+	if len(args) > 0 && !isPlace(args[0]) {
+		if altoroute.CheckName(args[0]) != nil {
+			return nil, p.Errf("%q is not the name of a source, and %s", args[0], right)
+		}
+		s.Name, args = args[0], args[1:]
+	}
+	for _, arg := range args {
+		if !isPlace(arg) {
+			return nil, p.Errf("%q %s", arg, right)
+		}
+	}
+	if len(args) == 0 {
+		return nil, p.ArgErr()
+	}
+	if kind == "server" {
+		s.Servers = args
+	} else {
+		s.Files = args
+	}
+	return s, nil
+}
+
+func isMaps(arg string) bool {
+	return strings.HasSuffix(arg, ".json") || strings.HasSuffix(arg, ".json.gz")
+}
+
+func isDirectory(arg string) bool { return strings.Contains(arg, "://") || hasPlaceholder(arg) }
+
+func (p *parser) sourceOption(s *Source) error {
+	switch p.Val() {
+	case "only":
+		return p.list(&s.Only, func(arg string) error {
+			_, err := parsePrefix(arg)
+			return err
+		})
+	case "network_map":
+		return p.single(&s.NetworkMap)
+	case "cost":
+		if err := p.once("cost"); err != nil {
+			return err
+		}
+		args := p.RemainingArgs()
+		if len(args) < 1 || len(args) > 2 {
+			return p.ArgErr()
+		}
+		s.Cost = &CostType{Metric: args[0]}
+		if len(args) == 2 {
+			s.Cost.Mode = args[1]
+		}
+		return nil
+	case "refresh":
+		if err := p.duration(&s.Refresh); err != nil {
+			return err
+		}
+		return p.wrapped(s.checkRefresh())
+	}
+	return p.unrecognized()
+}
+
+func (p *parser) geo() error {
+	if err := p.once("geo"); err != nil {
+		return err
+	}
+	p.app.Geo = new(Geo)
+	if err := p.list(&p.app.Geo.Databases, nil); err != nil {
+		return err
+	}
+	return p.block("geo", func() error {
+		switch p.Val() {
+		case string(geo.ASN), string(geo.Country), string(geo.Continent):
+			return p.geoRule()
+		case "cache":
+			var text string
+			if err := p.single(&text); err != nil {
+				return err
+			}
+			size, err := strconv.Atoi(text)
+			if err != nil || size < 1 {
+				return p.Errf("cache %q: write how many clients to remember, 1 or more", text)
+			}
+			p.app.Geo.CacheSize = size
+			return nil
+		}
+		return p.unrecognized()
+	})
+}
+
+func (p *parser) geoRule() error {
+	kind := p.Val()
+	args := p.RemainingArgs()
+	if len(args) != 2 {
+		return p.ArgErr()
+	}
+	rule := GeoRule{Kind: kind, Match: args[0], PID: args[1]}
+	if err := p.once(kind + " " + strings.ToLower(rule.Match)); err != nil {
+		return err
+	}
+	pid, err := altoroute.ParseSourcePID(rule.PID)
+	if err == nil {
+		err = geo.Rule{Kind: geo.Kind(kind), Match: rule.Match, PID: pid}.Validate()
+	}
+	if err != nil {
+		return p.WrapErr(err)
+	}
+	p.app.Geo.Rules = append(p.app.Geo.Rules, rule)
+	p.sourceLater(pid)
+	return nil
+}
+
+func (p *parser) edge() error {
+	args := p.RemainingArgs()
+	if len(args) < 2 {
+		return p.ArgErr()
+	}
+	e := &Edge{Name: args[0], URL: args[1], PIDs: args[2:]}
+	wrap, name := p.at(), "edge "+e.Name
+	if err := p.once(name); err != nil {
+		return err
+	}
+	for _, pid := range e.PIDs {
+		if err := p.pid(pid); err != nil {
+			return p.WrapErr(err)
+		}
+	}
+	if err := p.block(name, func() error { return p.edgeOption(e) }); err != nil {
+		return err
+	}
+	p.app.Edges = append(p.app.Edges, e)
+	if slices.ContainsFunc(slices.Concat([]string{e.URL}, e.PIDs, e.Addresses), hasPlaceholder) {
+		return nil
+	}
+	if _, err := e.config(); err != nil {
+		return wrap(err)
+	}
+	return nil
+}
+
+func (p *parser) edgeOption(e *Edge) error {
+	switch p.Val() {
+	case "pid":
+		return p.list(&e.PIDs, p.pid)
+	case "addr":
+		return p.list(&e.Addresses, func(arg string) error {
+			_, err := netip.ParseAddr(arg)
+			if err != nil {
+				return fmt.Errorf("%q is not an IP address", arg)
+			}
+			return nil
+		})
+	case "weight":
+		var text string
+		if err := p.single(&text); err != nil {
+			return err
+		}
+		weight, err := strconv.Atoi(text)
+		if err != nil || weight < 1 || weight > altoroute.MaxWeight {
+			return p.Errf("weight %q: write a number from 1 to %d", text, altoroute.MaxWeight)
+		}
+		e.Weight = weight
+		return nil
+	case "family":
+		if err := p.single(&e.Family); err != nil {
+			return err
+		}
+		_, err := altoroute.ParseFamily(e.Family)
+		return p.wrapped(err)
+	}
+	return p.unrecognized()
+}
+
+func (p *parser) pool() error {
+	args := p.RemainingArgs()
+	if len(args) != 1 {
+		return p.ArgErr()
+	}
+	name := args[0]
+	if err := p.once("pool " + name); err != nil {
+		return err
+	}
+	pool := new(Pool)
+	if _, err := pool.config(name); err != nil {
+		return p.WrapErr(err)
+	}
+	err := p.block("pool "+name, func() error {
+		if err := p.poolOption(name, pool); err != nil {
+			return err
+		}
+		return p.wrapped(pool.checkSet(name))
+	})
+	if err != nil {
+		return err
+	}
+	if p.app.Pools == nil {
+		p.app.Pools = make(map[string]*Pool)
+	}
+	p.app.Pools[name] = pool
+	return nil
+}
+
+// checkSet checks what has been set so far and holds no placeholders.
+func (p *Pool) checkSet(name string) error {
+	check := *p
+	if hasPlaceholder(strings.ReplaceAll(p.URL, "{edge}", "")) {
+		check.URL = ""
+	}
+	if hasPlaceholder(p.OnNone) {
+		check.OnNone = ""
+	}
+	_, err := check.config(name)
+	return err
+}
+
+func (p *parser) poolOption(name string, pool *Pool) error {
+	switch p.Val() {
+	case "edges":
+		wrap := p.at()
+		return p.list(&pool.Edges, func(edge string) error {
+			p.later = append(p.later, func() error {
+				if !p.has("edge " + edge) {
+					return wrap(fmt.Errorf("pool %s: there is no edge %s", name, edge))
+				}
+				return nil
+			})
+			return nil
+		})
+	case "url":
+		return p.single(&pool.URL)
+	case "tolerance":
+		var text string
+		if err := p.single(&text); err != nil {
+			return err
+		}
+		number, percent := strings.CutSuffix(text, "%")
+		value, err := strconv.ParseFloat(number, 64)
+		if err != nil || !percent {
+			return p.Errf("tolerance %q: write a percentage such as 10%%", text)
+		}
+		pool.Tolerance = value / 100
+		return nil
+	case "key":
+		return p.key(pool)
+	case "on_none":
+		return p.single(&pool.OnNone)
+	}
+	return p.unrecognized()
+}
+
+func (p *parser) key(pool *Pool) error {
+	if pool.Key == nil {
+		pool.Key = new(ContentKey)
+	}
+	if !p.NextArg() {
+		return p.ArgErr()
+	}
+	switch p.Val() {
+	case "query":
+		return p.list(&pool.Key.Query, nil)
+	case "pattern":
+		return p.single(&pool.Key.Pattern)
+	}
+	return p.Errf("key %q: write query or pattern", p.Val())
+}
+
+// handlerOption reads an option of the directive.
+func (p *parser) handlerOption(h *Handler) error {
+	switch p.Val() {
+	case "status":
+		var text string
+		if err := p.single(&text); err != nil {
+			return err
+		}
+		status, err := strconv.Atoi(text)
+		if err != nil || status == 0 {
+			return p.Errf("status %q: write 302, 303 or 307", text)
+		}
+		h.Status = status
+		return nil
+	case "ttl":
+		return p.duration(&h.TTL)
+	case "cors":
+		return p.list(&h.CORS, nil)
+	}
+	return p.unrecognized()
+}
+
+// pid checks a PID and has its source looked for, unless it is known only when
+// the configuration is loaded.
+func (p *parser) pid(s string) error {
+	if hasPlaceholder(s) {
+		return nil
+	}
+	pid, err := altoroute.ParseSourcePID(s)
+	if err != nil {
+		return err
+	}
+	p.sourceLater(pid)
+	return nil
+}
+
+// sourceLater has a PID's source looked for when all sources are known.
+func (p *parser) sourceLater(pid altoroute.SourcePID) {
+	wrap := p.at()
+	p.later = append(p.later, func() error {
+		switch {
+		case pid.Source != "" && !p.has("source "+pid.Source):
+			return wrap(fmt.Errorf("PID %s: there is no source %s", pid, pid.Source))
+		case pid.Source == "" && len(p.app.Sources) == 0:
+			return wrap(fmt.Errorf("PID %s: there is no source: write maps or server", pid))
+		case pid.Source == "" && len(p.app.Sources) > 1:
+			return wrap(fmt.Errorf("PID %s names no source: with %d sources write source/%s", pid, len(p.app.Sources), pid.PID))
+		}
+		return nil
+	})
+}
+
+// finish checks what could not be told before.
+func (p *parser) finish() error {
+	for _, check := range p.later {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if len(p.app.Edges) == 0 {
+		return p.Err("altoroute has no edge: clients have nowhere to go")
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"bytes"
+	"go/ast"
+	goparser "go/parser"
+	"go/token"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/altoroute/caddy-alto/altoroute/alto"
+	"github.com/altoroute/caddy-alto/altoroute/altotest"
+)
+
+// Global placeholders are filled in when the configuration is loaded; what then
+// comes out gets the checks that adapting could not make.
+func TestGlobalPlaceholders(t *testing.T) {
+	f := newFolder(t)
+	t.Setenv("ALTOROUTE_TEST_DIR", f.path)
+	t.Setenv("ALTOROUTE_TEST_DOMAIN", "cdn.example.net")
+	t.Setenv("ALTOROUTE_TEST_PID", "cc-de")
+	t.Setenv("ALTOROUTE_TEST_SPACE", "203.0.113.0/24")
+	t.Setenv("ALTOROUTE_TEST_NONE", "410")
+	const ours = `
+		maps {env.ALTOROUTE_TEST_DIR}/net.json {env.ALTOROUTE_TEST_DIR}/cost.json {
+			only {env.ALTOROUTE_TEST_SPACE}
+		}
+		geo {env.ALTOROUTE_TEST_DIR}/geo.mmdb {
+			country * cc-{country}
+		}
+		default_pid {env.ALTOROUTE_TEST_PID}
+		edge fra https://fra.{env.ALTOROUTE_TEST_DOMAIN} {env.ALTOROUTE_TEST_PID}
+		pool video {
+			url https://{edge}.video.{env.ALTOROUTE_TEST_DOMAIN}
+			on_none {env.ALTOROUTE_TEST_NONE}
+		}`
+	s := newStage(t, ours)
+	h := s.handler("altoroute")
+	if at := (visit{}).see(t, h).header.Get("Location"); at != "https://fra.video.cdn.example.net/" {
+		t.Errorf("Location %q", at)
+	}
+	if h.onNone.status != http.StatusGone {
+		t.Errorf("on_none is %+v", h.onNone)
+	}
+	for name, bad := range map[string]struct {
+		value string
+		words []string
+	}{
+		"ALTOROUTE_TEST_DOMAIN": {"cdn.example.net/?a", []string{"edge fra", "must not have a query"}},
+		"ALTOROUTE_TEST_PID":    {"cc-at", []string{"edge fra", `"cc-at"`}},
+		"ALTOROUTE_TEST_SPACE":  {"everywhere", []string{"source default", "only", `"everywhere"`}},
+		"ALTOROUTE_TEST_NONE":   {"nothing", []string{"pool video", "on_none", `"nothing"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, bad.value)
+			wants(t, validate(t, f.config(quiet, ours, site)), bad.words...)
+		})
+	}
+}
+
+// Resources may share one URL (RFC 7285 §9.2.2). The metrics must tell them
+// apart: one that is told twice would spoil all.
+func TestMetricsOfResourcesAtOneURL(t *testing.T) {
+	var directory bytes.Buffer
+	one := &url.URL{Path: "alto"}
+	must(t, altotest.WriteDirectory(&directory, &alto.Directory{
+		DefaultNetworkMap: "net",
+		CostTypes:         map[string]alto.CostType{"routing": numerical},
+		Resources: map[string]alto.Resource{
+			"net":  {URI: one, MediaType: alto.MediaTypeNetworkMap},
+			"cost": {URI: one, MediaType: alto.MediaTypeCostMap, Uses: []string{"net"}, Capabilities: alto.Capabilities{CostTypeNames: []string{"routing"}}},
+		},
+	}))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind, body := alto.MediaTypeDirectory, directory.Bytes()
+		switch accept := r.Header.Get("Accept"); {
+		case strings.Contains(accept, alto.MediaTypeNetworkMap):
+			kind, body = alto.MediaTypeNetworkMap, networkDocument(network("1"))
+		case strings.Contains(accept, alto.MediaTypeCostMap):
+			kind, body = alto.MediaTypeCostMap, costDocument(costs("1"))
+		}
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write(body)
+	}))
+	t.Cleanup(server.Close)
+	c := start(t, newFolder(t), "server "+server.URL+"/alto"+edges, "")
+	eventually(t, "the server has answered", func() bool { return c.source("default").State == "fresh" })
+	for _, kind := range []string{alto.MediaTypeDirectory, alto.MediaTypeNetworkMap, alto.MediaTypeCostMap} {
+		if n := c.metric("document_reads_total", "document", server.URL+"/alto", "media_type", kind); n != 1 {
+			t.Errorf("%s: %v reads", kind, n)
+		}
+	}
+}
+
+// Every option that the documentation of the Caddyfile shows is in a golden
+// that adapts.
+func TestGoldensShowEveryOption(t *testing.T) {
+	var goldens strings.Builder
+	files, _ := filepath.Glob(filepath.Join("testdata", "adapt", "*.caddyfiletest"))
+	for _, file := range files {
+		if strings.HasPrefix(filepath.Base(file), "bad_") {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		must(t, err)
+		input, _, _ := strings.Cut(string(content), "----------")
+		goldens.WriteString(input)
+	}
+	source, err := goparser.ParseFile(token.NewFileSet(), "caddyfile.go", nil, goparser.ParseComments)
+	must(t, err)
+	options := 0
+	for _, decl := range source.Decls {
+		f, ok := decl.(*ast.FuncDecl)
+		if !ok || f.Name.Name != "UnmarshalCaddyfile" {
+			continue
+		}
+		for line := range strings.Lines(f.Doc.Text()) {
+			if !strings.HasPrefix(line, "\t") || strings.TrimSpace(line) == "}" {
+				continue
+			}
+			var words []string
+			for _, word := range strings.Fields(line) {
+				if strings.ContainsAny(word, "<[{|*") {
+					break
+				}
+				words = append(words, word)
+			}
+			options++
+			if option := strings.Join(words, " "); !strings.Contains(goldens.String(), "\t"+option+" ") && !strings.Contains(goldens.String(), "\t"+option+"\n") {
+				t.Errorf("no golden has %q", option)
+			}
+		}
+	}
+	if options < 20 {
+		t.Errorf("only %d options found", options)
+	}
+}

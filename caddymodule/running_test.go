@@ -1,0 +1,205 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// running is the one Caddy of this process, with its admin endpoint and its
+// sites on sockets in a folder.
+type running struct {
+	*folder
+	admin, sites *http.Client
+}
+
+// loud are the options of a running Caddy. Whoever asks by a socket may say
+// which client it stands for.
+const loud = `
+	admin unix/{{dir}}/admin.sock
+	persist_config off
+	storage file_system {{dir}}/storage
+	log {
+		output file {{dir}}/caddy.log
+	}
+	servers {
+		trusted_proxies_unix
+	}
+`
+
+// video is a site that uses the pool video, or the only one.
+const video = `
+http:// {
+	bind unix/{{dir}}/http.sock
+	log
+	altoroute {{pool}}
+}
+`
+
+func start(t *testing.T, f *folder, ours, pool string) *running {
+	t.Helper()
+	client := func(socket string) *http.Client {
+		return &http.Client{
+			Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", f.file(socket))
+			}},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	c := &running{folder: f, admin: client("admin.sock"), sites: client("http.sock")}
+	wasReady.Store(false)
+	t.Cleanup(func() {
+		must(t, caddy.Load([]byte(`{"admin": {"disabled": true}, "logging": {"logs": {"default": {"writer": {"output": "discard"}}}}}`), true))
+		must(t, caddy.Stop())
+		if n := pooled(); n != 0 {
+			t.Errorf("%d feeds and databases are left in the pools", n)
+		}
+		if n := goroutines("altoroute/feed.", "caddy-alto/geo."); n != 0 {
+			t.Errorf("%d goroutines are left", n)
+		}
+	})
+	must(t, c.load(ours, pool))
+	return c
+}
+
+// load puts another configuration in force, as `caddy reload` does.
+func (c *running) load(ours, pool string) error {
+	c.t.Helper()
+	return caddy.Load(c.config(loud, ours, strings.ReplaceAll(video, "{{pool}}", pool)), true)
+}
+
+// goroutines returns how many goroutines run functions of these names.
+func goroutines(names ...string) (n int) {
+	buf := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		for _, name := range names {
+			if strings.Contains(stack, name) && !strings.Contains(stack, "caddymodule.goroutines") {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// do sends a request. For a moment after a reload, the listeners of the
+// configuration before may still accept a connection on a socket, and then
+// close it: that is repeated.
+func do(client *http.Client, r *http.Request) (*http.Response, error) {
+	answer, err := client.Do(r)
+	for tries := 0; errors.Is(err, io.EOF) && tries < 10; tries++ {
+		answer, err = client.Do(r)
+	}
+	return answer, err
+}
+
+// ask has the admin endpoint answer.
+func (c *running) ask(method, path string) (int, http.Header, string) {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, "http://localhost"+path, http.NoBody)
+	must(c.t, err)
+	answer, err := do(c.admin, r)
+	must(c.t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	must(c.t, err)
+	return answer.StatusCode, answer.Header, string(body)
+}
+
+// visit has the site answer a client, and returns where it is sent.
+func (c *running) visit(client string) string {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, "http://cdn.example.net/a.mp4", http.NoBody)
+	must(c.t, err)
+	r.Header.Set("X-Forwarded-For", client)
+	answer, err := do(c.sites, r)
+	must(c.t, err)
+	defer answer.Body.Close()
+	return answer.Header.Get("Location")
+}
+
+// metric returns a metric of those that the configuration in force shows.
+func (c *running) metric(name string, labels ...string) float64 {
+	c.t.Helper()
+	ctx := caddy.ActiveContext()
+	v, ok := value(c.t, ctx.GetMetricsRegistry(), "caddy_altoroute_"+name, labels...)
+	if !ok {
+		c.t.Errorf("there is no metric %s%v", name, labels)
+	}
+	return v
+}
+
+// source returns what the status says of a source.
+func (c *running) source(name string) sourceBody {
+	c.t.Helper()
+	code, _, body := c.ask("GET", "/altoroute/status")
+	if code != http.StatusOK {
+		c.t.Fatalf("status: %d %s", code, body)
+	}
+	var s statusBody
+	must(c.t, json.Unmarshal([]byte(body), &s))
+	return s.Sources[name]
+}
+
+// logged returns the lines of the log that hold all the words.
+func (c *running) logged(words ...string) (lines []string) {
+	c.t.Helper()
+	content, err := os.ReadFile(c.file("caddy.log"))
+	must(c.t, err)
+next:
+	for line := range strings.Lines(string(content)) {
+		for _, word := range words {
+			if !strings.Contains(line, word) {
+				continue next
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// same compares two JSON texts by what they say. What changes from run to run
+// is null in what is wanted.
+func same(t *testing.T, what, got, want string) {
+	t.Helper()
+	var g, w any
+	must(t, json.Unmarshal([]byte(want), &w))
+	if err := json.Unmarshal([]byte(got), &g); err != nil {
+		t.Fatalf("%s is not JSON: %v: %s", what, err, got)
+	}
+	mask(g, w)
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("%s is\n%s\nwant\n%s", what, got, want)
+	}
+}
+
+func mask(got, want any) {
+	switch w := want.(type) {
+	case map[string]any:
+		g, _ := got.(map[string]any)
+		for name := range w {
+			if _, ok := g[name]; ok && w[name] == nil {
+				g[name] = nil
+			}
+			mask(g[name], w[name])
+		}
+	case []any:
+		g, _ := got.([]any)
+		for i := range min(len(w), len(g)) {
+			mask(g[i], w[i])
+		}
+	}
+}
