@@ -26,7 +26,7 @@ func (o outcome) told() string {
 // there is for TestAccessLog.
 func (o outcome) logged(t *testing.T) string {
 	t.Helper()
-	a, _ := caddyhttp.GetVar(o.ctx, accountVar).(*account)
+	a, _ := caddyhttp.GetVar(o.asked.Context(), accountVar).(*account)
 	enc := zapcore.NewJSONEncoder(zapcore.EncoderConfig{SkipLineEnding: true})
 	line, err := enc.EncodeEntry(zapcore.Entry{}, []zap.Field{zap.Object("altoroute", a)})
 	must(t, err)

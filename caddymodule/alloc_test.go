@@ -14,6 +14,7 @@ import (
 // answer prepares a request as Caddy does and has a handler answer it; with
 // none it only prepares.
 func answer(tb testing.TB, r *http.Request, h caddyhttp.MiddlewareHandler) {
+	tb.Helper()
 	w := &discard{header: make(http.Header, 8)}
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
 	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, "203.0.113.9")

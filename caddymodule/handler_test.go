@@ -5,11 +5,11 @@ package caddymodule
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,7 +118,7 @@ type outcome struct {
 	status int // 0 when the next handler had it
 	header http.Header
 	repl   *caddy.Replacer
-	ctx    context.Context
+	asked  *http.Request
 }
 
 func (v visit) request(t testing.TB) (*http.Request, *caddy.Replacer) {
@@ -158,12 +158,12 @@ func (v visit) see(t testing.TB, handlers ...*Handler) outcome {
 		passed = true
 		return nil
 	})
-	for i := len(handlers) - 1; i >= 0; i-- {
-		h, next := handlers[i], chain
+	for _, h := range slices.Backward(handlers) {
+		next := chain
 		chain = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return h.ServeHTTP(w, r, next) })
 	}
 	err := chain.ServeHTTP(w, r)
-	o := outcome{status: w.Code, header: w.Header(), repl: repl, ctx: r.Context()}
+	o := outcome{status: w.Code, header: w.Header(), repl: repl, asked: r}
 	var refusal caddyhttp.HandlerError
 	switch {
 	case errors.As(err, &refusal):

@@ -36,9 +36,10 @@ type folder struct {
 // newFolder returns a folder with maps, net.json and cost.json, and a database,
 // geo.mmdb.
 func newFolder(t testing.TB) *folder {
+	t.Helper()
 	// Not t.TempDir, whose path is too long for a socket and holds the test's
 	// name, in which words are found that errors should say.
-	path, err := os.MkdirTemp("", "ar")
+	path, err := os.MkdirTemp("", "ar") //nolint:usetesting // see above
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(path) })
 	f := &folder{t: t, path: path, time: time.Now().Add(-24 * time.Hour)}

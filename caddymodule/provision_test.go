@@ -127,7 +127,7 @@ func TestGoldensShowEveryOption(t *testing.T) {
 				continue
 			}
 			var words []string
-			for _, word := range strings.Fields(line) {
+			for word := range strings.FieldsSeq(line) {
 				if strings.ContainsAny(word, "<[{|*") {
 					break
 				}

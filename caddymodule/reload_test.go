@@ -62,6 +62,11 @@ func TestReloadInherits(t *testing.T) {
 	if activeApp().router.Maps("default") != maps {
 		t.Error("the maps are others")
 	}
+	must(t, c.load(strings.Replace(ours, "cost.json", "cost.json {\nonly 203.0.113.0/24\n}", 1), ""))
+	if activeApp().router.Maps("default") != maps {
+		t.Error("the maps are others where only the source's space has changed")
+	}
+	must(t, c.load(ours, ""))
 
 	for _, bad := range []string{
 		ours + "edge ams https://ams.cdn.example.net cc-at\n",

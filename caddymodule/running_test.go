@@ -95,9 +95,9 @@ func goroutines(names ...string) (n int) {
 	return n
 }
 
-// do sends a request. For a moment after a reload, the listeners of the
-// configuration before may still accept a connection on a socket, and then
-// close it: that is repeated.
+// do sends a request. One connection in some hundreds that are made right after
+// a reload is closed before an answer, by Caddy with or without this module:
+// such a request is repeated.
 func do(client *http.Client, r *http.Request) (*http.Response, error) {
 	answer, err := client.Do(r)
 	for tries := 0; errors.Is(err, io.EOF) && tries < 10; tries++ {

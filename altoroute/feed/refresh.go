@@ -98,7 +98,7 @@ func (f *Feed) rankFirst(costs []*altoroute.CostMap) error {
 		have = append(have, costName(c.Info()))
 	}
 	return &Error{
-		Document: "source " + f.cfg.Name, Reason: Invalid,
+		Document: "cost", Reason: Invalid, // the option that cannot be met
 		Err: fmt.Errorf("no cost map is of %s; there is %s", costName(want), strings.Join(have, ", ")),
 	}
 }
