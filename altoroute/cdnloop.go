@@ -4,7 +4,11 @@
 package altoroute
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
+	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -15,24 +19,43 @@ type cacheFills struct {
 	ids   map[string]bool // lower case
 }
 
-func newCacheFills(cdnID string, edges []edge) cacheFills {
-	if cdnID == "" {
-		cdnID = DefaultCDNID
-	}
+func newCacheFills(cdnID string, edges []edge, pools []*pool) cacheFills {
+	cdnID = cmp.Or(cdnID, DefaultCDNID)
 	f := cacheFills{
 		addrs: make(map[netip.Addr]bool),
 		ids:   map[string]bool{strings.ToLower(cdnID): true},
 	}
 	for i := range edges {
-		e := &edges[i]
-		for _, a := range e.Addrs {
+		for _, a := range edges[i].Addrs {
 			f.addrs[a] = true
 		}
-		// RFC 8586 §2: a cdn-id is a pseudonym or a host with an optional port.
-		f.ids[strings.ToLower(e.URL.Host)] = true
-		f.ids[strings.ToLower(e.URL.Hostname())] = true
+		f.addHost(edges[i].URL)
+	}
+	for _, p := range pools {
+		for _, e := range p.edges {
+			f.addHost(p.bases[e]) // where the pool's clients are sent
+		}
 	}
 	return f
+}
+
+// addHost adds a host to the names: a cdn-id is a pseudonym, or a host with an
+// optional port (RFC 8586 §2).
+func (f *cacheFills) addHost(u *url.URL) {
+	f.ids[strings.ToLower(u.Host)] = true
+	f.ids[strings.ToLower(u.Hostname())] = true
+}
+
+// cdnIDGrammar is what can stand in CDN-Loop as a name (RFC 8586 §2): a token
+// (RFC 9110 §5.6.2), or a host with an optional port.
+var cdnIDGrammar = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~:\\[\\]-]+$")
+
+// CheckCDNID checks Config.CDNID: another name could never be recognized.
+func CheckCDNID(id string) error {
+	if !cdnIDGrammar.MatchString(id) {
+		return fmt.Errorf("%q is not a name for CDN-Loop (RFC 8586 §2): write a word, or a host with an optional port", id)
+	}
+	return nil
 }
 
 // has reports whether a request is a cache fill: it comes from an edge's

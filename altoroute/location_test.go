@@ -105,7 +105,8 @@ func TestParseClient(t *testing.T) {
 }
 
 func TestCDNLoop(t *testing.T) {
-	f := newCacheFills("", []edge{{Edge: Edge{URL: mustURL("https://Fra.example.net:8443"), Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}}})
+	f := newCacheFills("", []edge{{Edge: Edge{URL: mustURL("https://Fra.example.net:8443"), Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}}},
+		[]*pool{{edges: []int32{0}, bases: []*url.URL{mustURL("https://fra.video.example.net")}}})
 	for header, want := range map[string]bool{
 		"":                         false,
 		"altoroute":                true,
@@ -113,14 +114,15 @@ func TestCDNLoop(t *testing.T) {
 		"other, altoroute":         true,
 		"other;a=\"x, altoroute\"": false,
 		"other;a=\"x\\\", altoroute\", fra.example.net": true,
-		"fra.example.net":      true,
-		"fra.example.net:8443": true,
-		"fra.example.net:80":   false,
-		"x.fra.example.net":    false,
-		"altoroute2":           false,
-		"\t altoroute\t;x":     true,
-		",,,altoroute":         true,
-		"other;a=\"altoroute":  false,
+		"fra.example.net":       true,
+		"fra.video.example.net": true,
+		"fra.example.net:8443":  true,
+		"fra.example.net:80":    false,
+		"x.fra.example.net":     false,
+		"altoroute2":            false,
+		"\t altoroute\t;x":      true,
+		",,,altoroute":          true,
+		"other;a=\"altoroute":   false,
 	} {
 		if got := f.has(netip.MustParseAddr("192.0.2.1"), []string{"first.example", header}); got != want {
 			t.Errorf("%q: %v, want %v", header, got, want)
@@ -134,7 +136,7 @@ func TestCDNLoop(t *testing.T) {
 func FuzzCDNLoop(f *testing.F) {
 	f.Add("a;b=\"c, altoroute\", d")
 	f.Add("altoroute")
-	fills := newCacheFills("", nil)
+	fills := newCacheFills("", nil, nil)
 	f.Fuzz(func(t *testing.T, header string) {
 		found := fills.has(netip.Addr{}, []string{header})
 		if found && !strings.Contains(strings.ToLower(header), "altoroute") {

@@ -41,7 +41,8 @@ func newGuidance(r *Router, s *source, m *Maps) *guidance {
 type ranking struct {
 	info   *CostInfo
 	groups []group
-	order  []int32 // for client PID p, the groups from the best: order[p*len(groups):][:len(groups)]
+	rows   []int32 // for each client PID its row of order, -1 where no cost is defined
+	order  []int32 // rows of all groups, from the best
 }
 
 // A group is the edges of a pool that lie in one PID.
@@ -73,17 +74,20 @@ func newRanking(p *pool, pids []pidIndex, m *Maps) *ranking {
 		}
 		r.groups[i].edges = append(r.groups[i].edges, e)
 	}
-	n := len(r.groups)
-	r.order = make([]int32, n*m.Network.PIDs())
 	for pid := range m.Network.PIDs() {
-		order := r.order[pid*n:][:n]
-		for i := range order {
-			order[i] = int32(i)
+		to := pidIndex(pid) //nolint:gosec // bounded by maxPIDs
+		if !slices.ContainsFunc(r.groups, func(g group) bool { return !math.IsNaN(g.cost(to)) }) {
+			r.rows = append(r.rows, -1)
+			continue
 		}
-		to := pidIndex(pid)
+		begin := len(r.order)
+		r.rows = append(r.rows, int32(begin/len(r.groups))) //nolint:gosec // no more rows than PIDs
+		for i := range r.groups {
+			r.order = append(r.order, int32(i)) //nolint:gosec // no more groups than edges
+		}
 		// Stable, so that groups of equal cost stay in the order of their
 		// edges' names and the same maps give the same plan.
-		slices.SortStableFunc(order, func(a, b int32) int {
+		slices.SortStableFunc(r.order[begin:], func(a, b int32) int {
 			ca, cb := r.groups[a].cost(to), r.groups[b].cost(to)
 			switch {
 			case r.info.better(ca, cb):
@@ -97,21 +101,15 @@ func newRanking(p *pool, pids []pidIndex, m *Maps) *ranking {
 	return r
 }
 
-// of returns the groups from the best to the worst for a client PID.
+// of returns the groups from the best to the worst for a client PID to which
+// some cost is defined.
 func (r *ranking) of(pid pidIndex) []int32 {
 	n := len(r.groups)
-	return r.order[int(pid)*n:][:n]
+	return r.order[int(r.rows[pid])*n:][:n]
 }
 
-// defined reports whether some edge has a defined cost to a client PID. The
-// best comes first and undefined is worst, so one look tells.
-func (r *ranking) defined(pid pidIndex) bool {
-	return !math.IsNaN(r.groups[r.of(pid)[0]].cost(pid))
-}
+// defined reports whether some edge has a defined cost to a client PID.
+func (r *ranking) defined(pid pidIndex) bool { return r.rows[pid] >= 0 }
 
 // guides reports whether the ranking has a defined cost at all.
-func (r *ranking) guides() bool {
-	return slices.ContainsFunc(r.groups, func(g group) bool {
-		return slices.ContainsFunc(g.costs, func(c float64) bool { return !math.IsNaN(c) })
-	})
-}
+func (r *ranking) guides() bool { return len(r.order) > 0 }

@@ -42,7 +42,8 @@ type Decision struct {
 	// Source and PID are where the client was placed. With Unplaced they are
 	// the first PID found, or empty.
 	Source, PID string
-	// Prefix decided ByPrefix and ByCatchAll; else it is the zero Prefix.
+	// Prefix is by which Source placed the client in PID, as far as a prefix
+	// did; else it is the zero Prefix.
 	Prefix netip.Prefix
 	// Place is what the Locator knew, when it was asked and answered.
 	Place *Place

@@ -104,7 +104,12 @@ func New(cfg Config) (*Router, error) {
 		}
 		r.def = def
 	}
-	r.fills = newCacheFills(cfg.CDNID, r.edges)
+	if cfg.CDNID != "" {
+		if err := CheckCDNID(cfg.CDNID); err != nil {
+			return nil, fmt.Errorf("cdn_id: %w", err)
+		}
+	}
+	r.fills = newCacheFills(cfg.CDNID, r.edges, r.pools)
 	r.plan.Store(&plan{router: r, guidance: make([]*guidance, len(r.sources))})
 	return r, nil
 }
@@ -243,6 +248,21 @@ func (r *Router) PoolName(name string) (string, error) {
 		return "", err
 	}
 	return p.Name, nil
+}
+
+// EdgeURL returns where a pool sends the clients of an edge: the pool's URL, or
+// the edge's own. It is nil for an edge or a pool that there is not.
+func (r *Router) EdgeURL(pool string, e *Edge) *url.URL {
+	p, err := r.pool(pool)
+	if err != nil {
+		return nil
+	}
+	for i := range r.edges {
+		if &r.edges[i].Edge == e {
+			return p.bases[i]
+		}
+	}
+	return nil
 }
 
 // Edges returns the edges of a pool, by name, sorted. They are the ones that

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -124,6 +125,9 @@ func TestPoolURL(t *testing.T) {
 	}, "own", []string{"x 0.0.0.0/0"}, "x x 0")
 	for pool, want := range map[string]string{"video": "https://e1.video.example.net/v/a?b", "files": "https://e1.example.net/a?b"} {
 		d, err := r.Route(Query{Pool: pool, Client: ParseClient("192.0.2.1")})
+		if base := r.EdgeURL(pool, d.Edge); Location(base, &url.URL{Path: "/a", RawQuery: "b"}) != want {
+			t.Errorf("%s: the edge's URL is %s", pool, base)
+		}
 		if got := d.Location(&url.URL{Path: "/a", RawQuery: "b"}); got != want || err != nil {
 			t.Errorf("%s: %s, %v; want %s", pool, got, err, want)
 		}
@@ -189,6 +193,7 @@ func TestConfigErrors(t *testing.T) {
 		"is not a plain IPv4":          {Sources: own, Edges: edge(func(e *Edge) { e.Addrs = []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.1")} })},
 		"names no source":              {Sources: append(slices.Clone(own), Source{Name: "b"}), Edges: fine},
 		"no such source":               {Sources: own, Edges: edge(func(e *Edge) { e.PIDs[0].Source = "b" })},
+		"is not a name for CDN-Loop":   {Sources: own, Edges: fine, CDNID: "a;b"},
 		"default PID":                  {Sources: own, Edges: fine, Default: SourcePID{"b", "x"}},
 		"source own is defined twice":  {Sources: append(slices.Clone(own), own...), Edges: fine},
 		"pool: \"\" is not a name":     {Sources: own, Edges: fine, Pools: []Pool{{}}},
@@ -303,5 +308,38 @@ func TestRouteAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { _, _ = r.Route(q) }); n != 0 {
 			t.Errorf("%s: %v allocations", client, n)
 		}
+	}
+}
+
+// A map of many PIDs without costs must not cost much more than their names.
+func TestManyPIDsWithoutCosts(t *testing.T) {
+	var edges []Edge
+	for i := range 20 {
+		edges = append(edges, edgeAt(fmt.Sprintf("e%d", i), fmt.Sprintf("p%d", i)))
+	}
+	r, err := New(Config{Sources: []Source{{Name: "own"}}, Edges: edges, Pools: []Pool{{Name: "a"}, {Name: "b"}, {Name: "c"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := []string{"p0 192.0.2.0/24"}
+	for i := 1; i < 100_000; i++ {
+		network = append(network, fmt.Sprintf("p%d", i))
+	}
+	if err := r.Update("own", mustMaps(t, r, "own", network, "p0 p0 1")); err != nil {
+		t.Fatal(err)
+	}
+	for _, ranking := range r.plan.Load().guidance[0].rankings {
+		if len(ranking.order) > 20 {
+			t.Errorf("%d places of an order for one PID with costs", len(ranking.order))
+		}
+	}
+	var b NetworkMapBuilder
+	for i := range maxPIDs {
+		if err := b.PID(strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.PID("one more"); err == nil || !strings.Contains(err.Error(), "262144") {
+		t.Errorf("one PID too many: %v", err)
 	}
 }

@@ -171,7 +171,7 @@ func TestCostMapsAreRanked(t *testing.T) {
 	}
 	s := subject{t: t}
 	s.Feed, _ = New(Config{Name: "own", Files: files, Cost: altoroute.CostInfo{Metric: "hopcount"}})
-	if err := s.more("a"); err == nil || err.Error() != "source own: no cost map is of hopcount (any mode); there is routingcost (numerical), routingcost (ordinal)" {
+	if err := s.more("a"); err == nil || err.Error() != "cost: no cost map is of hopcount (any mode); there is routingcost (numerical), routingcost (ordinal)" {
 		t.Error(err)
 	}
 }

@@ -118,12 +118,12 @@ func (f *Feed) sameness(err error) string {
 	return err.Error()
 }
 
-// tell logs why maps were refused. That local files are no good where nothing
-// else is at hand is told by Watch, which refuses the configuration with it.
+// tell logs why maps were refused. What is wrong with local files before the
+// feed is started is Watch's to tell: its caller refuses to start with it.
 func (f *Feed) tell(err error, haveMaps bool) {
 	source, fault := slog.String("source", f.cfg.Name), slog.Any("error", err)
 	switch {
-	case !haveMaps && f.local():
+	case !haveMaps && f.stop == nil && f.local():
 	case !haveMaps:
 		f.cfg.Logger.Error("no maps yet", source, fault)
 	case refusalOf(err) == Mismatch: // as while one of two files has been replaced
