@@ -30,8 +30,8 @@ const placeholderPrefix = "http.altoroute."
 // accountVar is the request's variable that holds its account.
 const accountVar = "altoroute.account"
 
-// attach makes the account known to the request.
-func (a *account) attach(r *http.Request) {
+// publish makes the account known to the request.
+func (a *account) publish(r *http.Request) {
 	ctx := r.Context()
 	if earlier, ok := caddyhttp.GetVar(ctx, accountVar).(*account); ok {
 		// From a handler that passed the request on: the last word counts.

@@ -170,7 +170,7 @@ func TestStatus(t *testing.T) {
 				"fra": {"state": "up", "url": "https://fra.cdn.example.net", "pids": {"own": "cc-de", "isp": "cc-fr"}},
 				"par": {"state": "up", "url": "https://par.cdn.example.net", "pids": {"own": "cc-nl", "isp": "cc-nl"}}}},
 			"video": {"guided": true, "edges": {
-				"fra": {"state": "up", "url": "https://fra.cdn.example.net", "pids": {"own": "cc-de", "isp": "cc-fr"}}}}},
+				"fra": {"state": "up", "url": "https://fra.video.example.net", "pids": {"own": "cc-de", "isp": "cc-fr"}}}}},
 		"geo": {
 			"databases": [{"file": "{{dir}}/geo.mmdb", "type": "GeoLite2-Country", "built": null, "loaded_at": null}],
 			"cache": {"entries": 0, "capacity": 65536, "hits": 0, "misses": 0}}}`))

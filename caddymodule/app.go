@@ -16,7 +16,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute"
-	"github.com/altoroute/caddy-alto/altoroute/feed"
 	"github.com/altoroute/caddy-alto/geo"
 )
 
@@ -32,6 +31,9 @@ func init() {
 // configuration is in force; until a new one has answered, a pool keeps the
 // guidance that the source of the same name had. Maps survive reloads of the
 // configuration and are read again only when they have changed.
+//
+// Global placeholders such as `{env.NAME}` are replaced in paths, URLs,
+// addresses, prefixes, the PIDs of edges, `default_pid` and `cdn_id`.
 type App struct {
 	// The providers of guidance, in order of preference.
 	Sources []*Source `json:"sources,omitempty"`
@@ -69,8 +71,7 @@ type App struct {
 // attached is a source in use by this configuration.
 type attached struct {
 	*Source
-	feed  *feed.Feed
-	key   string
+	feed  *pooledFeed
 	leave func()
 	// Of the inherited maps that it stands on until it has its own.
 	since, lastContact time.Time
@@ -116,11 +117,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // attach takes a source's feed from the pool and has it feed the router.
 func (a *App) attach(s *Source) error {
-	f, key, err := acquireFeed(s)
+	f, err := acquireFeed(s)
 	if err != nil {
 		return fmt.Errorf("source %s: %w", s.Name, err)
 	}
-	at := &attached{Source: s, feed: f, key: key}
+	at := &attached{Source: s, feed: f}
 	a.sources = append(a.sources, at)
 	if f.Maps() == nil {
 		// Before Watch, which may bring newer ones.
@@ -218,12 +219,14 @@ func (a *App) attachGeo() error {
 
 // Start begins to follow the sources.
 func (a *App) Start() error {
-	poolLog.set(a.logger.Handler())
 	for _, s := range a.sources {
 		s.feed.Start()
 	}
 	if a.places != nil {
 		a.places.start()
+	}
+	if len(a.ready()) == 0 {
+		wasReady.Store(true)
 	}
 	return nil
 }
@@ -239,13 +242,13 @@ func (a *App) Cleanup() error {
 		if s.leave != nil {
 			s.leave()
 		}
-		errs = append(errs, releaseFeed(s.key))
+		errs = append(errs, release(feeds, s.feed.key))
 	}
 	if a.places != nil {
 		if a.unwatch != nil {
 			a.unwatch()
 		}
-		errs = append(errs, releaseGeo(a.places.key))
+		errs = append(errs, release(geoDBs, a.places.key))
 	}
 	return errors.Join(errs...)
 }

@@ -28,7 +28,9 @@ func init() {
 //
 // GET and HEAD are answered with 302, other methods with 307, which keeps method
 // and body. OPTIONS, CONNECT and cache fills (requests that come from an edge)
-// go to the next handler. A client that came by https is never sent to http.
+// go to the next handler; where there is none, a cache fill gets 503. A client
+// that came by https, to Caddy or to a trusted proxy that says so, is never sent
+// to http.
 //
 // After the decision these placeholders are available, for example to
 // `log_append`, to headers and to later handlers:
@@ -63,7 +65,7 @@ type Handler struct {
 	CORS []string `json:"cors,omitempty"`
 
 	router       *altoroute.Router
-	onNone       onNone
+	lastResort   lastResort
 	cacheControl string
 	count        *poolCounter
 }
@@ -94,7 +96,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Pool, err = h.router.PoolName(h.Pool); err != nil {
 		return fmt.Errorf("altoroute: %w", err)
 	}
-	if h.onNone, err = app.Pools[h.Pool].onNone(); err != nil {
+	if h.lastResort, err = app.Pools[h.Pool].lastResort(); err != nil {
 		return err
 	}
 	if h.Status == 0 {
@@ -140,28 +142,46 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
 	h.count.add(&d)
-	told := &account{Decision: d, location: d.Location(r.URL)}
-	told.attach(r)
+	told := &account{Decision: d, location: h.location(&d, r)}
+	told.publish(r)
 	switch {
-	case d.Reason == altoroute.CacheFill:
-		return next.ServeHTTP(w, r)
-	case d.Edge != nil:
+	case told.location != "":
 		h.redirect(w, r, told.location)
 		return nil
-	case h.onNone.next:
-		return next.ServeHTTP(w, r)
-	case h.onNone.fallback != nil && (h.onNone.fallback.Scheme == "https" || !cameByHTTPS(r)):
-		h.redirect(w, r, altoroute.Location(h.onNone.fallback, r.URL))
-		return nil
+	case d.Reason == altoroute.CacheFill || h.lastResort.next:
+		return h.pass(w, r, next)
 	}
-	status := h.onNone.status
-	if status == 0 { // a fallback that would lead from https to http
-		status = http.StatusServiceUnavailable
+	return h.refuse(w, h.lastResort.status, "no edge of pool %s may serve this client")
+}
+
+// location returns where the client is sent: to the edge, or to the fallback
+// where there is none; empty where to nothing at all.
+func (h *Handler) location(d *altoroute.Decision, r *http.Request) string {
+	fallback := h.lastResort.fallback
+	if d.Reason != altoroute.NoEdge || fallback == nil || fallback.Scheme == "http" && cameByHTTPS(r) {
+		return d.Location(r.URL)
 	}
+	return altoroute.Location(fallback, r.URL)
+}
+
+// pass hands the request to the next handler. Where there is none, Caddy would
+// answer with an empty 200, which an edge would keep as the content.
+func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if err := next.ServeHTTP(w, r); err != nil {
+		return err
+	}
+	if unhandled, _ := caddyhttp.GetVar(r.Context(), "unhandled").(bool); unhandled {
+		return h.refuse(w, http.StatusServiceUnavailable, "no handler behind altoroute answers what pool %s passes on")
+	}
+	return nil
+}
+
+// refuse answers with an error that names the pool.
+func (h *Handler) refuse(w http.ResponseWriter, status int, format string) error {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	return caddyhttp.Error(status, fmt.Errorf("no edge of pool %s may serve this client", h.Pool))
+	return caddyhttp.Error(status, fmt.Errorf(format, h.Pool))
 }
 
 func (h *Handler) redirect(w http.ResponseWriter, r *http.Request, location string) {

@@ -4,13 +4,16 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/feed"
 )
 
@@ -43,7 +46,6 @@ func registerMetrics(registry *prometheus.Registry) error {
 // for each edge and placement, not for each request.
 type poolCounter struct {
 	pool  string
-	fills prometheus.Counter
 	edges map[*altoroute.Edge]*edgeCounter // nil stands for no edge
 }
 
@@ -52,7 +54,6 @@ type edgeCounter [len(altoroute.Placements)]atomic.Pointer[prometheus.Counter]
 func newPoolCounter(pool string, edges []*altoroute.Edge) *poolCounter {
 	p := &poolCounter{
 		pool:  pool,
-		fills: cacheFills.WithLabelValues(pool),
 		edges: map[*altoroute.Edge]*edgeCounter{nil: new(edgeCounter)},
 	}
 	for _, e := range edges {
@@ -63,7 +64,7 @@ func newPoolCounter(pool string, edges []*altoroute.Edge) *poolCounter {
 
 func (p *poolCounter) add(d *altoroute.Decision) {
 	if d.Reason == altoroute.CacheFill {
-		p.fills.Inc()
+		cacheFills.WithLabelValues(p.pool).Inc()
 		return
 	}
 	slot := &p.edges[d.Edge][d.How]
@@ -161,10 +162,22 @@ func collectSource(ch chan<- prometheus.Metric, name string, s feed.Status) {
 	for _, r := range s.Resources {
 		// Several resources may share one URL (RFC 7285 §9.2.2), of which the
 		// Accept header tells one from the other.
-		counter(ch, documentReads, r.Reads, name, r.Name, r.MediaType)
-		gauge(ch, documentBytes, float64(r.Bytes), name, r.Name, r.MediaType)
+		counter(ch, documentReads, r.Reads, name, documentLabel(r), r.MediaType)
+		gauge(ch, documentBytes, float64(r.Bytes), name, documentLabel(r), r.MediaType)
 	}
 }
+
+// documentLabel names a document: a file by its path, a server's by its
+// resource id. A URL is the server's to choose, and may hold anything.
+func documentLabel(r feed.ResourceStatus) string {
+	if r.MediaType == alto.MediaTypeDirectory {
+		return "directory"
+	}
+	return label(cmp.Or(r.ResourceID, r.Name))
+}
+
+// label makes a path fit for a label, which must be UTF-8.
+func label(path string) string { return strings.ToValidUTF8(path, "\uFFFD") }
 
 func collectGeo(ch chan<- prometheus.Metric, p *pooledGeo) {
 	s := p.db.Status()
@@ -172,8 +185,8 @@ func collectGeo(ch chan<- prometheus.Metric, p *pooledGeo) {
 	counter(ch, geoCacheHits, s.Cache.Hits)
 	counter(ch, geoCacheMisses, s.Cache.Misses)
 	for _, f := range s.Files {
-		gauge(ch, geoBuilt, float64(f.BuildTime.Unix()), f.Path)
-		gauge(ch, geoRefused, boolean(f.LastError != nil), f.Path)
+		gauge(ch, geoBuilt, float64(f.BuildTime.Unix()), label(f.Path))
+		gauge(ch, geoRefused, boolean(f.LastError != nil), label(f.Path))
 	}
 }
 

@@ -27,7 +27,10 @@ func (p *parser) option() error {
 		}
 		return p.wrapped(p.pid(p.app.DefaultPID))
 	case "cdn_id":
-		return p.single(&p.app.CDNID)
+		if err := p.single(&p.app.CDNID); err != nil || hasPlaceholder(p.app.CDNID) {
+			return err
+		}
+		return p.wrapped(altoroute.CheckCDNID(p.app.CDNID))
 	case "edge":
 		return p.edge()
 	case "pool":

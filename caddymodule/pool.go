@@ -6,7 +6,6 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -28,43 +27,54 @@ var (
 )
 
 // pooledFeed is a feed in the pool.
-type pooledFeed struct{ *feed.Feed }
+type pooledFeed struct {
+	*feed.Feed
+	key string
+}
 
 // Destruct ends the feed. It may never have been started.
-func (p pooledFeed) Destruct() error {
+func (p *pooledFeed) Destruct() error {
 	p.Stop()
 	return nil
 }
 
 // acquireFeed returns the feed of a source. The source's name belongs to its
 // identity because metrics and logs go by it; `only` does not.
-func acquireFeed(s *Source) (*feed.Feed, string, error) {
+func acquireFeed(s *Source) (*pooledFeed, error) {
 	cfg, err := s.feedConfig()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
+	cfg.Logger = slog.New(poolLog)
 	identity := *s
 	identity.Only = nil
 	if identity.Files, err = absolute(s.Files); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	key, err := json.Marshal(identity)
-	if err != nil {
-		return nil, "", err
-	}
-	cfg.Logger = slog.New(poolLog)
-	value, _, err := feeds.LoadOrNew(string(key), func() (caddy.Destructor, error) {
+	return acquire(feeds, identity, func(key string) (*pooledFeed, error) {
 		f, err := feed.New(cfg)
-		return pooledFeed{f}, err
+		return &pooledFeed{f, key}, err
 	})
-	if err != nil {
-		return nil, "", err
-	}
-	return value.(pooledFeed).Feed, string(key), nil //nolint:forcetypeassert // nothing else is in this pool
 }
 
-func releaseFeed(key string) error {
-	_, err := feeds.Delete(key)
+// acquire takes a reference to the value of an identity, made if there is none
+// yet.
+func acquire[T caddy.Destructor](pool *caddy.UsagePool, identity any, construct func(key string) (T, error)) (T, error) {
+	var none T
+	key, err := json.Marshal(identity)
+	if err != nil {
+		return none, err
+	}
+	value, _, err := pool.LoadOrNew(string(key), func() (caddy.Destructor, error) { return construct(string(key)) })
+	if err != nil {
+		return none, err
+	}
+	return value.(T), nil //nolint:forcetypeassert // nothing else is in this pool
+}
+
+// release gives a reference back.
+func release(pool *caddy.UsagePool, key string) error {
+	_, err := pool.Delete(key)
 	return err
 }
 
@@ -105,20 +115,16 @@ func acquireGeo(g *Geo, sources []*Source) (*pooledGeo, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := fmt.Sprint(databases, rules, g.CacheSize)
-	value, _, err := geoDBs.LoadOrNew(key, func() (caddy.Destructor, error) {
-		db, err := geo.New(geo.Config{Files: g.Databases, Rules: rules, CacheSize: g.CacheSize, Logger: slog.New(poolLog)})
+	cfg := geo.Config{Files: g.Databases, Rules: rules, CacheSize: g.CacheSize, Logger: slog.New(poolLog)}
+	identity := struct {
+		Databases []string
+		Rules     []geo.Rule
+		CacheSize int
+	}{databases, rules, g.CacheSize}
+	return acquire(geoDBs, identity, func(key string) (*pooledGeo, error) {
+		db, err := geo.New(cfg)
 		return &pooledGeo{db: db, key: key, ended: make(chan struct{})}, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return value.(*pooledGeo), nil //nolint:forcetypeassert // nothing else is in this pool
-}
-
-func releaseGeo(key string) error {
-	_, err := geoDBs.Delete(key)
-	return err
 }
 
 // start begins to look for new files, once.
@@ -147,23 +153,34 @@ func (p *pooledGeo) Destruct() error {
 // changes during their life.
 var poolLog = new(currentLog)
 
-type currentLog struct{ handler atomic.Pointer[slog.Handler] }
+// currentLog looks up the log of the configuration in force for each record.
+// One kept from Provision or Start could be that of a configuration that was
+// rejected, whose writers Caddy has closed.
+type currentLog struct {
+	first atomic.Pointer[slog.Handler] // as long as no configuration is in force
+}
 
-// set makes a configuration's log the one.
-func (l *currentLog) set(h slog.Handler) { l.handler.Store(&h) }
+// offer gives the log of a configuration that is being provisioned.
+func (l *currentLog) offer(h slog.Handler) { l.first.Store(&h) }
 
-// offer makes it the one if there is none yet.
-func (l *currentLog) offer(h slog.Handler) { l.handler.CompareAndSwap(nil, &h) }
+func (l *currentLog) current() slog.Handler {
+	if app := activeApp(); app != nil {
+		return app.logger.Handler()
+	}
+	if h := l.first.Load(); h != nil {
+		return *h
+	}
+	return slog.DiscardHandler
+}
 
 // Enabled implements slog.Handler.
 func (l *currentLog) Enabled(ctx context.Context, level slog.Level) bool {
-	h := l.handler.Load()
-	return h != nil && (*h).Enabled(ctx, level)
+	return l.current().Enabled(ctx, level)
 }
 
 // Handle implements slog.Handler.
 func (l *currentLog) Handle(ctx context.Context, r slog.Record) error {
-	return (*l.handler.Load()).Handle(ctx, r)
+	return l.current().Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler. Loggers of pooled things are not derived:

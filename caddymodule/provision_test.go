@@ -47,8 +47,8 @@ func TestGlobalPlaceholders(t *testing.T) {
 	if at := (visit{}).see(t, h).header.Get("Location"); at != "https://fra.video.cdn.example.net/" {
 		t.Errorf("Location %q", at)
 	}
-	if h.onNone.status != http.StatusGone {
-		t.Errorf("on_none is %+v", h.onNone)
+	if h.lastResort.status != http.StatusGone {
+		t.Errorf("on_none is %+v", h.lastResort)
 	}
 	for name, bad := range map[string]struct {
 		value string
@@ -93,9 +93,9 @@ func TestMetricsOfResourcesAtOneURL(t *testing.T) {
 	t.Cleanup(server.Close)
 	c := start(t, newFolder(t), "server "+server.URL+"/alto"+edges, "")
 	eventually(t, "the server has answered", func() bool { return c.source("default").State == "fresh" })
-	for _, kind := range []string{alto.MediaTypeDirectory, alto.MediaTypeNetworkMap, alto.MediaTypeCostMap} {
-		if n := c.metric("document_reads_total", "document", server.URL+"/alto", "media_type", kind); n != 1 {
-			t.Errorf("%s: %v reads", kind, n)
+	for document, kind := range map[string]string{"directory": alto.MediaTypeDirectory, "net": alto.MediaTypeNetworkMap, "cost": alto.MediaTypeCostMap} {
+		if n := c.metric("document_reads_total", "document", document, "media_type", kind); n != 1 {
+			t.Errorf("%s: %v reads", document, n)
 		}
 	}
 }

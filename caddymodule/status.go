@@ -92,7 +92,7 @@ func status(app *App, _ url.Values) (int, any, error) {
 	for _, name := range app.router.Pools() {
 		pool := poolBody{Guided: app.router.Guided(name), Edges: make(map[string]edgeBody)}
 		for _, e := range app.router.Edges(name) {
-			edge := edgeBody{State: altoroute.StateUp, URL: e.URL.String()}
+			edge := edgeBody{State: altoroute.StateUp, URL: app.router.EdgeURL(name, e).String()}
 			for _, s := range app.sources {
 				if pid := app.router.PID(e, s.Name); pid != "" {
 					if edge.PIDs == nil {

@@ -167,11 +167,10 @@ func (s *Source) feedConfig() (feed.Config, error) {
 	}
 	if !s.local() {
 		u, err := url.Parse(s.Servers[0])
-		if err != nil {
-			return cfg, fmt.Errorf("server: %w", err)
-		}
-		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", u.Redacted())
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			// What stands before an @ may be a secret, either half of it.
+			shown := s.Servers[0][strings.LastIndexByte(s.Servers[0], '@')+1:]
+			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", shown)
 		}
 		cfg.Directory = u
 	}
@@ -236,39 +235,40 @@ func (p *Pool) config(name string) (altoroute.Pool, error) {
 			made.Key.Pattern = re
 		}
 	}
-	if _, err := p.onNone(); err != nil {
+	if _, err := p.lastResort(); err != nil {
 		return made, fmt.Errorf("pool %s: %w", name, err)
 	}
-	err := made.Validate()
-	return made, err
+	return made, made.Validate()
 }
 
-// onNone is Pool.OnNone understood: one of its members is set.
-type onNone struct {
+// A lastResort is Pool.OnNone understood. A fallback that would lead from https
+// to http gives way to the status.
+type lastResort struct {
 	status   int
 	next     bool
 	fallback *url.URL
 }
 
-func (p *Pool) onNone() (onNone, error) {
+func (p *Pool) lastResort() (lastResort, error) {
+	made := lastResort{status: http.StatusServiceUnavailable}
 	if p == nil || p.OnNone == "" {
-		return onNone{status: http.StatusServiceUnavailable}, nil
+		return made, nil
 	}
 	if p.OnNone == "next" {
-		return onNone{next: true}, nil
+		made.next = true
+		return made, nil
 	}
+	var err error
 	if strings.Contains(p.OnNone, "://") {
-		u, err := altoroute.ParseEdgeURL(p.OnNone)
-		if err != nil {
-			return onNone{}, fmt.Errorf("on_none: %w", err)
+		if made.fallback, err = altoroute.ParseEdgeURL(p.OnNone); err != nil {
+			return made, fmt.Errorf("on_none: %w", err)
 		}
-		return onNone{fallback: u}, nil
+		return made, nil
 	}
-	status, err := strconv.Atoi(p.OnNone)
-	if err != nil || status < 400 || status > 599 {
-		return onNone{}, fmt.Errorf("on_none %q: write next, a status from 400 to 599, or a URL", p.OnNone)
+	if made.status, err = strconv.Atoi(p.OnNone); err != nil || made.status < 400 || made.status > 599 {
+		return made, fmt.Errorf("on_none %q: write next, a status from 400 to 599, or a URL", p.OnNone)
 	}
-	return onNone{status: status}, nil
+	return made, nil
 }
 
 // rules translates the rules, bare PIDs being of the only source there is.
