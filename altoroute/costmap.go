@@ -93,8 +93,10 @@ func (i *CostInfo) limit(best, tolerance float64) float64 {
 // A CostMapBuilder collects a cost map while it is read. Make one with
 // NewCostMapBuilder.
 type CostMapBuilder struct {
-	c   *CostMap
-	row []float64
+	c       *CostMap
+	row     []float64
+	unknown int
+	first   string
 }
 
 // NewCostMapBuilder returns a builder for a cost map of the given network map
@@ -116,9 +118,19 @@ func NewCostMapBuilder(network *NetworkMap, rows []string) *CostMapBuilder {
 
 // Row begins the costs from one source PID and reports whether they are kept.
 func (b *CostMapBuilder) Row(src string) (wanted bool) {
-	b.row = b.c.rows[b.c.network.pid(src)]
+	pid := b.c.network.pid(src)
+	if pid == noPID {
+		if b.unknown++; b.unknown == 1 {
+			b.first = src
+		}
+	}
+	b.row = b.c.rows[pid]
 	return b.row != nil
 }
+
+// Unknown returns how many rows were of PIDs that the network map does not
+// define, and the first of them: they are ignored, but may be misspelt.
+func (b *CostMapBuilder) Unknown() (rows int, first string) { return b.unknown, b.first }
 
 // Cost adds a cost from the source PID begun last.
 func (b *CostMapBuilder) Cost(dst string, cost float64) {

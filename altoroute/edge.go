@@ -137,7 +137,7 @@ func (e *Edge) Validate() error {
 	seen := make(map[string]string)
 	for _, p := range e.PIDs {
 		if other, ok := seen[p.Source]; ok {
-			return fmt.Errorf("edge %s has two PIDs in one source, %s and %s: keep one", e.Name, other, p)
+			return fmt.Errorf("edge %s has two PIDs in one source, %q and %q: keep one", e.Name, other, p.String())
 		}
 		seen[p.Source] = p.String()
 	}

@@ -174,6 +174,8 @@ func (e *Explanation) why(edge *Edge, c candidate) string {
 		return "no eligible edge has a defined cost to the client's PID; the content key falls to this edge"
 	case chosen && d.Reason == SamePID:
 		return "no cost is known for the client, but this edge is in its PID"
+	case chosen && d.PID != "":
+		return "no edge has a cost to the client's PID; the content key falls to this edge"
 	case chosen:
 		return "nothing is known of the client; the content key falls to this edge"
 	case c.inBand && defined && c.cost == d.Cost:

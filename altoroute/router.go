@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -196,6 +197,9 @@ func (r *Router) setPools(pools []Pool) error {
 					return fmt.Errorf("pool %s, edge %s: %w", p.Name, r.edges[e].Name, err)
 				}
 				made.bases[e] = base
+				if len(made.edges) > 1 && !strings.Contains(p.URL, "{edge}") {
+					return fmt.Errorf("pool %s: URL %q is the same for all its edges: put {edge} where the edge's name belongs", p.Name, p.URL)
+				}
 			}
 		}
 		r.pools = append(r.pools, made)
@@ -323,6 +327,25 @@ func (r *Router) UnknownPIDs(source string, m *NetworkMap) []error {
 		}
 	}
 	check("default_pid", r.def)
+	return errs
+}
+
+// Unguided returns an error for each edge that is meant to lie in a source's
+// network and has no cost there: its address is in no PID, or there is no cost
+// from its PID. It ranks after all others. That a PID is unknown is for
+// UnknownPIDs.
+func (r *Router) Unguided(source string, m *Maps) []error {
+	var errs []error
+	costs := m.Costs[0]
+	for i := range r.edges {
+		e := &r.edges[i]
+		switch pid := e.locate(source, m.Network); {
+		case pid != noPID && !slices.ContainsFunc(costs.rows[pid], func(c float64) bool { return !math.IsNaN(c) }):
+			errs = append(errs, fmt.Errorf("edge %s: the cost map of source %s has no cost from its PID %q", e.Name, source, m.Network.names[pid]))
+		case pid == noPID && len(e.Addrs) > 0 && !slices.ContainsFunc(e.PIDs, func(p SourcePID) bool { return p.Source == source }):
+			errs = append(errs, fmt.Errorf("edge %s: no prefix of source %s covers its address %s", e.Name, source, e.Addrs[0]))
+		}
+	}
 	return errs
 }
 

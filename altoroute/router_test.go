@@ -178,30 +178,31 @@ func TestConfigErrors(t *testing.T) {
 	}
 	fine := edge(func(*Edge) {})
 	for want, cfg := range map[string]Config{
-		"there are no edges":           {Sources: own},
-		"edge fra is defined twice":    {Sources: own, Edges: append(edge(func(*Edge) {}), fine...)},
-		"neither a PID nor an address": {Sources: own, Edges: edge(func(e *Edge) { e.PIDs = nil })},
-		"must not have a query":        {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https://fra/?a") })},
-		"has no host":                  {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https:///a") })},
-		"begin with http":              {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("ftp://fra") })},
-		"must not hold a user name":    {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https://u:p@fra") })},
-		"must not have a fragment":     {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https://fra/#a") })},
-		"fra has no URL":               {Sources: own, Edges: edge(func(e *Edge) { e.URL = nil })},
-		"is not a name":                {Sources: own, Edges: edge(func(e *Edge) { e.Name = "fra/1" })},
-		"weight -1 is out of range":    {Sources: own, Edges: edge(func(e *Edge) { e.Weight = -1 })},
-		"two PIDs in one source":       {Sources: own, Edges: edge(func(e *Edge) { e.PIDs = append(e.PIDs, SourcePID{"own", "y"}) })},
-		"is not a plain IPv4":          {Sources: own, Edges: edge(func(e *Edge) { e.Addrs = []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.1")} })},
-		"names no source":              {Sources: append(slices.Clone(own), Source{Name: "b"}), Edges: fine},
-		"no such source":               {Sources: own, Edges: edge(func(e *Edge) { e.PIDs[0].Source = "b" })},
-		"is not a name for CDN-Loop":   {Sources: own, Edges: fine, CDNID: "a;b"},
-		"default PID":                  {Sources: own, Edges: fine, Default: SourcePID{"b", "x"}},
-		"source own is defined twice":  {Sources: append(slices.Clone(own), own...), Edges: fine},
-		"pool: \"\" is not a name":     {Sources: own, Edges: fine, Pools: []Pool{{}}},
-		"there is no edge par":         {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", Edges: []string{"par"}}}},
-		"lists edge fra twice":         {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", Edges: []string{"fra", "fra"}}}},
-		"pool p is defined twice":      {Sources: own, Edges: fine, Pools: []Pool{{Name: "p"}, {Name: "p"}}},
-		"tolerance -1 is out of range": {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", Tolerance: -1}}},
-		"the only placeholder":         {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", URL: "https://{edgy}.example.net"}}},
+		"there are no edges":            {Sources: own},
+		"edge fra is defined twice":     {Sources: own, Edges: append(edge(func(*Edge) {}), fine...)},
+		"neither a PID nor an address":  {Sources: own, Edges: edge(func(e *Edge) { e.PIDs = nil })},
+		"must not have a query":         {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https://fra/?a") })},
+		"has no host":                   {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https:///a") })},
+		"begin with http":               {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("ftp://fra") })},
+		"must not hold a user name":     {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https://u:p@fra") })},
+		"must not have a fragment":      {Sources: own, Edges: edge(func(e *Edge) { e.URL = mustURL("https://fra/#a") })},
+		"fra has no URL":                {Sources: own, Edges: edge(func(e *Edge) { e.URL = nil })},
+		"is not a name":                 {Sources: own, Edges: edge(func(e *Edge) { e.Name = "fra/1" })},
+		"weight -1 is out of range":     {Sources: own, Edges: edge(func(e *Edge) { e.Weight = -1 })},
+		"two PIDs in one source":        {Sources: own, Edges: edge(func(e *Edge) { e.PIDs = append(e.PIDs, SourcePID{"own", "y"}) })},
+		"is not a plain IPv4":           {Sources: own, Edges: edge(func(e *Edge) { e.Addrs = []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.1")} })},
+		"names no source":               {Sources: append(slices.Clone(own), Source{Name: "b"}), Edges: fine},
+		"no such source":                {Sources: own, Edges: edge(func(e *Edge) { e.PIDs[0].Source = "b" })},
+		"is not a name for CDN-Loop":    {Sources: own, Edges: fine, CDNID: "a;b"},
+		"default PID":                   {Sources: own, Edges: fine, Default: SourcePID{"b", "x"}},
+		"source own is defined twice":   {Sources: append(slices.Clone(own), own...), Edges: fine},
+		"pool: \"\" is not a name":      {Sources: own, Edges: fine, Pools: []Pool{{}}},
+		"there is no edge par":          {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", Edges: []string{"par"}}}},
+		"lists edge fra twice":          {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", Edges: []string{"fra", "fra"}}}},
+		"pool p is defined twice":       {Sources: own, Edges: fine, Pools: []Pool{{Name: "p"}, {Name: "p"}}},
+		"tolerance -1 is out of range":  {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", Tolerance: -1}}},
+		"is the same for all its edges": {Sources: own, Edges: append(edge(func(e *Edge) { e.Name = "par" }), fine...), Pools: []Pool{{Name: "p", URL: "https://cdn.example.net"}}},
+		"the only placeholder":          {Sources: own, Edges: fine, Pools: []Pool{{Name: "p", URL: "https://{edgy}.example.net"}}},
 	} {
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error with %q, got %v", want, err)
@@ -217,6 +218,20 @@ func TestUnknownPIDs(t *testing.T) {
 	m := mustMaps(t, r, "own", []string{"x 192.0.2.0/24", "empty"}, "x x 0")
 	got := fmt.Sprint(r.UnknownPIDs("own", m.Network))
 	if want := `[edge ams: source own has no PID "gone" in network map network@1: name one that it has default_pid: source own has no PID "missing" in network map network@1: name one that it has]`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestUnguidedEdges(t *testing.T) {
+	at := func(name, addr string) Edge {
+		return Edge{Name: name, URL: mustURL("https://" + name), Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
+	}
+	r, err := New(Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("fra", "x"), edgeAt("par", "norow"), edgeAt("ams", "gone"), at("ber", "203.0.113.1"), at("lon", "192.0.2.1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(r.Unguided("own", mustMaps(t, r, "own", []string{"x 192.0.2.0/24", "norow"}, "x x 0", "misspelt x 1")))
+	if want := `[edge ber: no prefix of source own covers its address 203.0.113.1 edge par: the cost map of source own has no cost from its PID "norow"]`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -57,7 +57,7 @@ func TestExplain(t *testing.T) {
 			"placement": {"how": "none", "source": "default", "pid": "lonely", "prefix": "2001:db8:f::/48", ` + maps + `},
 			"edge": "six", "location": "https://six.cdn.example.net/", "reason": "no_guidance",
 			"candidates": [
-				{"edge": "six", "pid": "idle", "rank": 1, "state": "up", "chosen": true, "why": "nothing is known of the client; the content key falls to this edge"}]}`},
+				{"edge": "six", "pid": "idle", "rank": 1, "state": "up", "chosen": true, "why": "no edge has a cost to the client's PID; the content key falls to this edge"}]}`},
 		{"no edge", "client=203.0.113.9&pool=old&uri=https://cdn.example.net/a", `{
 			"client": "203.0.113.9", "pool": "old", "uri": "https://cdn.example.net/a",
 			"placement": {"how": "none", "source": "default", "pid": "cc-de", "prefix": "203.0.113.0/25", ` + maps + `},

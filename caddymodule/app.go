@@ -192,11 +192,12 @@ func (a *App) update(s *Source, m *altoroute.Maps) {
 		a.logger.Error("maps not in force", slog.String("source", s.Name), slog.Any("error", err))
 		return
 	}
-	if s.local() && !a.provisioned.Load() {
-		return // Provision will refuse the configuration
+	warnings := a.router.Unguided(s.Name, m)
+	if !s.local() || a.provisioned.Load() { // else Provision refuses the configuration with them
+		warnings = append(warnings, a.unknownPIDs(s, m.Network)...)
 	}
-	for _, err := range a.unknownPIDs(s, m.Network) {
-		a.logger.Warn("a PID has no place in the network map, and no costs", slog.String("source", s.Name), slog.Any("error", err))
+	for _, err := range warnings {
+		a.logger.Warn("the maps do not cover what is configured", slog.String("source", s.Name), slog.Any("error", err))
 	}
 }
 

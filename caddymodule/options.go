@@ -45,6 +45,9 @@ func (p *parser) source() error {
 		return err
 	}
 	wrap, name := p.at(), "source "+s.name()
+	if s.Name == "" && p.has(name) {
+		return p.Errf("a source without a name is called %s, and there is one already: give each a name", s.name())
+	}
 	if err := p.once(name); err != nil {
 		return err
 	}
@@ -70,6 +73,11 @@ func (p *parser) sourceArgs() (*Source, error) {
 		isPlace, right = isDirectory, "is not the URL of a directory: write https://host/path"
 	}
 	args := p.RemainingArgs()
+	for _, arg := range args {
+		if kind == "maps" && strings.Contains(arg, "://") {
+			return nil, p.Errf("%q is a URL: write server and the URL of an ALTO server's directory", arg)
+		}
+	}
 	if len(args) > 0 && !isPlace(args[0]) {
 		if altoroute.CheckName(args[0]) != nil {
 			return nil, p.Errf("%q is not the name of a source, and %s", args[0], right)

@@ -20,6 +20,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/feed"
 	"github.com/altoroute/caddy-alto/geo"
 )
@@ -141,6 +142,14 @@ func (s *Source) config() (altoroute.Source, error) {
 	for i, file := range s.Files {
 		if slices.Contains(s.Files[:i], file) {
 			return fail("file %s is named twice: remove one", file)
+		}
+	}
+	if c := s.Cost; c != nil {
+		if err := alto.CheckCostMetric(c.Metric); err != nil {
+			return fail("cost: %w", err)
+		}
+		if err := alto.CheckCostMode(cmp.Or(c.Mode, "numerical")); err != nil {
+			return fail("cost: %w", err)
 		}
 	}
 	if err := s.checkRefresh(); err != nil {

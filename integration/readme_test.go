@@ -38,14 +38,18 @@ func blocks(t *testing.T, language string) []string {
 	return found
 }
 
-// TestREADMECommands runs the README's commands on the quickstart and holds
-// their output against what the README prints.
+// TestREADMECommands runs the README's examples and holds what its commands
+// print against what it says they do.
 func TestREADMECommands(t *testing.T) {
-	c, ports := example(t, "quickstart")
+	var c *caddy
+	var ports map[string]string
 	ran := 0
 	for _, block := range blocks(t, "console") {
 		for _, command := range strings.Split("\n"+block, "\n$ ")[1:] {
 			line, want, _ := strings.Cut(command, "\n")
+			if m := regexp.MustCompile(`^go run .* examples/(\w+)/Caddyfile`).FindStringSubmatch(line); m != nil {
+				c, ports = example(t, m[1])
+			}
 			if !strings.HasPrefix(line, "curl ") {
 				continue
 			}
@@ -65,7 +69,7 @@ func TestREADMECommands(t *testing.T) {
 			}
 		}
 	}
-	if ran < 4 {
+	if ran < 6 {
 		t.Errorf("only %d commands were found", ran)
 	}
 }
@@ -129,6 +133,7 @@ func TestREADMECaddyfiles(t *testing.T) {
 func TestREADMEMetrics(t *testing.T) {
 	c, ports := example(t, "isp")
 	_, _ = fetch(t, "127.0.0.1", ports["8080"], "http://video.localhost:"+ports["8080"]+"/", "192.0.2.1")
+	_, _ = fetch(t, "127.0.0.1", ports["8080"], "http://files.localhost:"+ports["8080"]+"/", "233.252.0.10") // a cache fill
 	name := regexp.MustCompile(`caddy_altoroute_[a-z_]+`)
 	_, exposed := c.get("/metrics")
 	is, says := unique(name.FindAllString(exposed, -1)), unique(name.FindAllString(readme(t), -1))

@@ -127,12 +127,13 @@ func (d *document) readNetworkMap(ctx context.Context) (*altoroute.NetworkMap, [
 
 // readCostMap returns the cost map with the given rows of the given network
 // map, the same one as before if nothing has changed.
-func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMap, rows []string) (*altoroute.CostMap, error) {
+func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMap, rows []string) (*altoroute.CostMap, []string, error) {
 	usable := d.costs != nil && d.costs.Of(network) && d.costs.Keeps(rows)
 	// Content known to depend on another version need not be read to be refused.
 	mismatched := d.seen && d.dependsOn != network.Tag()
 	var read *altoroute.CostMap
 	var dependsOn altoroute.VersionTag
+	var warnings []string
 	before := d.sum
 	err := d.read(ctx, usable || mismatched || d.refused != nil, func(r io.Reader) error {
 		b := altoroute.NewCostMapBuilder(network, rows)
@@ -154,23 +155,26 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 		if _, ok := errors.AsType[*altoroute.TagMismatchError](err); ok {
 			// A good document that waits for its network map.
 			read, err = nil, nil
+		} else if n, first := b.Unknown(); n > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s: costs from %d PIDs that the network map does not have were ignored; the first is %q", d.name, n, first))
 		}
 		return err
 	})
 	unchanged := errors.Is(err, errUnchanged)
 	if err != nil && !unchanged {
-		return nil, err
+		return nil, nil, err
 	}
 	if !unchanged {
 		d.dependsOn = dependsOn
 	}
 	if tag := network.Tag(); d.dependsOn != tag {
-		return nil, d.fault(Mismatch, &altoroute.TagMismatchError{NetworkMap: tag, DependsOn: d.dependsOn})
+		return nil, nil, d.fault(Mismatch, &altoroute.TagMismatchError{NetworkMap: tag, DependsOn: d.dependsOn})
 	}
-	if !unchanged && (!usable || d.sum != before) {
-		d.costs = read
+	if unchanged || usable && d.sum == before {
+		return d.costs, nil, nil
 	}
-	return d.costs, nil
+	d.costs = read
+	return d.costs, warnings, nil
 }
 
 // watchedReader counts what is read of a document and remembers a failure of

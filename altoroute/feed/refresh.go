@@ -65,10 +65,11 @@ func (f *Feed) read(ctx context.Context, networkDoc *document, costDocs []*docum
 	set := &altoroute.Maps{Network: network}
 	rows := f.rows(network)
 	for _, d := range costDocs {
-		costs, err := d.readCostMap(ctx, network, rows)
+		costs, more, err := d.readCostMap(ctx, network, rows)
 		if err != nil {
 			return nil, warnings, err
 		}
+		warnings = append(warnings, more...)
 		set.Costs = append(set.Costs, costs)
 	}
 	if err := f.rankFirst(set.Costs); err != nil {
