@@ -40,10 +40,12 @@ func newCacheFills(cdnID string, edges []edge, pools []*pool) cacheFills {
 }
 
 // addHost adds a host to the names: a cdn-id is a pseudonym, or a host with an
-// optional port (RFC 8586 §2).
+// optional port (RFC 8586 §2), an IPv6 address in brackets.
 func (f *cacheFills) addHost(u *url.URL) {
-	f.ids[strings.ToLower(u.Host)] = true
-	f.ids[strings.ToLower(u.Hostname())] = true
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":"+u.Port())
+	f.ids[host] = true
+	f.ids[host+":"+port] = true
 }
 
 // cdnIDGrammar is what can stand in CDN-Loop as a name (RFC 8586 §2): a token

@@ -95,6 +95,7 @@ func (i *CostInfo) limit(best, tolerance float64) float64 {
 type CostMapBuilder struct {
 	c       *CostMap
 	row     []float64
+	known   bool // some pair is of PIDs that the network map has
 	unknown int
 	first   string
 }
@@ -125,6 +126,8 @@ func (b *CostMapBuilder) Row(src string) (wanted bool) {
 		}
 	}
 	b.row = b.c.rows[pid]
+	// Of a row that is not kept nothing more is seen.
+	b.known = b.known || pid != noPID && b.row == nil
 	return b.row != nil
 }
 
@@ -136,6 +139,7 @@ func (b *CostMapBuilder) Unknown() (rows int, first string) { return b.unknown, 
 func (b *CostMapBuilder) Cost(dst string, cost float64) {
 	if pid := b.c.network.pid(dst); b.row != nil && pid != noPID {
 		b.row[pid] = cost
+		b.known = true
 	}
 }
 
@@ -146,8 +150,8 @@ func (b *CostMapBuilder) Build(info CostInfo, dependsOn VersionTag, pairs int) (
 	if tag := b.c.network.Tag(); dependsOn != tag {
 		return nil, &TagMismatchError{NetworkMap: tag, DependsOn: dependsOn}
 	}
-	if pairs == 0 {
-		return nil, fmt.Errorf("%w: it has no cost, and would rank nothing", ErrEmptyMap)
+	if pairs == 0 || !b.known {
+		return nil, fmt.Errorf("%w: it has no cost between PIDs of the network map, and would rank nothing", ErrEmptyMap)
 	}
 	b.c.info, b.c.pairs = info, pairs
 	return b.c, nil

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
+	"strings"
 )
 
 // An Edge is a place that serves content (a surrogate, in the words of
@@ -94,11 +96,22 @@ func ParseEdgeURL(s string) (*url.URL, error) {
 		}
 		return nil, fmt.Errorf("URL %q: %w", s, err)
 	}
-	if err := checkEdgeURL(u); err != nil {
-		return nil, fmt.Errorf("URL %q %w", u.Redacted(), err)
+	err = checkEdgeURL(u)
+	if strings.Contains(s, "#") {
+		err = errors.New("must not have a fragment")
+	}
+	if err != nil {
+		if u.User != nil {
+			s = u.Scheme + "://" + u.Host // what stands before it may be a secret
+		}
+		return nil, fmt.Errorf("URL %q %w", s, err)
 	}
 	return u, nil
 }
+
+// hostGrammar is that of a name in ASCII, or an address (RFC 3986 §3.2.2). It
+// goes into a header as it is.
+var hostGrammar = regexp.MustCompile(`^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)$`)
 
 func checkEdgeURL(u *url.URL) error {
 	switch {
@@ -106,6 +119,10 @@ func checkEdgeURL(u *url.URL) error {
 		return errors.New("must begin with http:// or https://")
 	case u.Hostname() == "":
 		return errors.New("has no host")
+	case !hostGrammar.MatchString(u.Hostname()):
+		return errors.New("has a host that is neither a name in ASCII nor an address")
+	case u.Port() != "" && !validPort(u.Port()):
+		return errors.New("has a port that is none: write 1 to 65535")
 	case u.User != nil:
 		return errors.New("must not hold a user name or password: it would be sent to every client")
 	case u.RawQuery != "" || u.ForceQuery:
@@ -114,6 +131,11 @@ func checkEdgeURL(u *url.URL) error {
 		return errors.New("must not have a fragment")
 	}
 	return nil
+}
+
+func validPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port > 0
 }
 
 // Validate checks the edge by itself; that its PIDs are known is for

@@ -53,9 +53,10 @@ func Location(base, request *url.URL) string {
 	return to.String()
 }
 
-// escapeQuery escapes what must not stand in a query (RFC 3986 §3.4) and
-// leaves everything else as the client wrote it. A request line may hold such
-// bytes; a fragment would begin at a '#'.
+// escapeQuery escapes what a request line may hold but a URL in a header must
+// not: a '#' would begin a fragment, a '\' is a slash to some. Everything else
+// stays as the client wrote it, also what RFC 3986 §3.4 does not have but
+// clients send ("{|}").
 func escapeQuery(query string) string {
 	first := strings.IndexFunc(query, mustEscape)
 	if first < 0 {

@@ -128,6 +128,13 @@ func TestCDNLoop(t *testing.T) {
 			t.Errorf("%q: %v, want %v", header, got, want)
 		}
 	}
+	for base, id := range map[string]string{
+		"https://[2001:db8::5]:444": "[2001:DB8::5]", "http://eb.example": "eb.example:80", "https://ec.example": "ec.example:443",
+	} {
+		if f := newCacheFills("", []edge{{Edge: Edge{URL: mustURL(base)}}}, nil); !f.has(netip.Addr{}, []string{id}) {
+			t.Errorf("%s is not known as %s: %v", base, id, f.ids)
+		}
+	}
 	if !f.has(netip.MustParseAddr("192.0.2.9"), nil) || f.has(netip.Addr{}, nil) {
 		t.Error("an edge's address is not known, or no address is")
 	}

@@ -348,6 +348,9 @@ func drawWorld(rng *rand.Rand) *world {
 				}
 			}
 		}
+		if len(s.costs) == 1 { // a map without a known pair is refused
+			s.costs[[2]string{"p0", "p0"}] = 1
+		}
 		if chance(0.3) {
 			s.only = append(s.only, prefix(), prefix())
 		}

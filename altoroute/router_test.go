@@ -222,6 +222,28 @@ func TestUnknownPIDs(t *testing.T) {
 	}
 }
 
+func TestEdgeURLs(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://fra.example.net": "", "http://192.0.2.1:8080/a": "", "https://[2001:db8::1]:8443/": "", "https://fra_1.example": "",
+		"https://": "has no host", "https://h:99999": "port", "https://h:0": "port", "https://h#": "fragment", "https://a,b": "neither a name",
+		"https://h;x": "neither a name", `https://h"x`: "", "https://bücher.example": "neither a name", "https://s3cret@h": "user name", "//h": "must begin",
+	} {
+		u, err := ParseEdgeURL(url)
+		if url == `https://h"x` { // refused by the URL's own parser or by ours
+			if err == nil {
+				t.Errorf("%s is taken", url)
+			}
+			continue
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && u == nil {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%v gives a secret away", err)
+		}
+	}
+}
+
 func TestUnguidedEdges(t *testing.T) {
 	at := func(name, addr string) Edge {
 		return Edge{Name: name, URL: mustURL("https://" + name), Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
@@ -275,6 +297,11 @@ func TestMapsThatAreRefused(t *testing.T) {
 	}
 	if _, err := c.Build(CostInfo{}, m.Network.Tag(), 0); !errors.Is(err, ErrEmptyMap) {
 		t.Errorf("a cost map without costs: %v", err)
+	}
+	c.Row("nobody")
+	c.Cost("x", 1)
+	if _, err := c.Build(CostInfo{}, m.Network.Tag(), 1); !errors.Is(err, ErrEmptyMap) {
+		t.Errorf("a cost map between PIDs that there are not: %v", err)
 	}
 	other := mustMaps(t, r, "own", []string{"x 192.0.2.0/24"}, "x x 0")
 	for name, bad := range map[string]*Maps{"no cost map": {Network: m.Network}, "no network map": {Costs: m.Costs}, "a cost map of another network map": {Network: m.Network, Costs: other.Costs}} {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -207,14 +206,7 @@ func (a *App) attachGeo() error {
 		return err
 	}
 	a.places = places
-	var mu sync.Mutex // what is read last must be set last
-	current := func(*geo.Snapshot) {
-		mu.Lock()
-		defer mu.Unlock()
-		a.router.SetLocator(places.db.Snapshot())
-	}
-	a.unwatch = places.db.Watch(current)
-	current(nil)
+	a.unwatch = places.db.Watch(func(s *geo.Snapshot) { a.router.SetLocator(s) })
 	return nil
 }
 

@@ -116,6 +116,9 @@ func acquireGeo(g *Geo, sources []*Source) (*pooledGeo, error) {
 		return nil, err
 	}
 	cfg := geo.Config{Files: g.Databases, Rules: rules, CacheSize: g.CacheSize, Logger: slog.New(poolLog)}
+	if before := activeApp(); before != nil && before.places != nil {
+		cfg.Previous = before.places.db
+	}
 	identity := struct {
 		Databases []string
 		Rules     []geo.Rule

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/internal/localfile"
 )
 
 // Config says which databases to read and what to make of their answers.
@@ -28,6 +30,10 @@ type Config struct {
 	CacheSize int
 	// Logger is told when a file is replaced or refused. nil: nobody is.
 	Logger *slog.Logger
+	// Previous is a DB in use whose good databases stand in for files that are
+	// missing or broken now, and need not be read again where the file is
+	// unchanged. nil: every file must be good. It is not kept.
+	Previous *DB
 }
 
 // A DB keeps places current while its files are replaced. It is safe for
@@ -42,13 +48,18 @@ type DB struct {
 	// refresh is held through one look at the files and what follows from it,
 	// so that snapshots are published, and watchers told, in order.
 	refresh sync.Mutex
-	files   []*file // the slice and paths are constant; refresh guards what they hold
+	files   []*file // the slice and paths are constant
 
-	mu       sync.Mutex // guards what follows, and the status of files
-	watchers []*watcher
+	mu sync.Mutex // held while the states of files are written, see there; never for long
+
+	publishing sync.Mutex // held while watchers are told, in order, one at a time
+	watchers   []*watcher
 }
 
-type watcher struct{ call func(*Snapshot) }
+type watcher struct {
+	call func(*Snapshot)
+	has  *Snapshot
+}
 
 // A Snapshot is one state of all the databases, with its own cache. It is
 // immutable, valid for as long as somebody holds it, and implements
@@ -66,6 +77,11 @@ var _ altoroute.Locator = (*Snapshot)(nil)
 
 // New opens and checks every file. The error names the file or the rule, what
 // is wrong with it and what would be right; nothing is left to close.
+//
+// A file that is also one of Previous's, by its path as given or absolute, is
+// only looked at as [DB.Refresh] would: what is wrong with it now is logged and
+// shown by [DB.Status], while the last good database stays in use. Such a file
+// is the fault of nobody who changes a rule.
 func New(c Config) (*DB, error) {
 	rules, err := compileRules(c.Rules)
 	if err != nil {
@@ -90,22 +106,60 @@ func New(c Config) (*DB, error) {
 			return nil, fmt.Errorf("geo database %s is named twice: remove one", path)
 		}
 		f := &file{path: path}
-		v, err := f.look()
-		if err != nil {
-			return nil, f.name(err)
-		}
-		f.accept(v)
+		f.abs, _ = filepath.Abs(path) // without a working directory, the path as given must do
 		d.files = append(d.files, f)
 	}
-	if err := rules.answerable(knownBy(d.databases())); err != nil {
-		return nil, err
+	if c.Previous != nil {
+		d.inherit(c.Previous)
 	}
-	if err := d.publish(d.databases()); err != nil {
+	if err := d.begin(); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
+// inherit takes over what another DB knows of the same files. It waits for
+// nothing but other readers of that.
+func (d *DB) inherit(previous *DB) {
+	previous.mu.Lock()
+	defer previous.mu.Unlock()
+	for _, f := range d.files {
+		i := slices.IndexFunc(previous.files, func(p *file) bool {
+			return p.path == f.path || p.abs == f.abs && f.abs != ""
+		})
+		if i < 0 {
+			continue
+		}
+		f.state = previous.files[i].state
+		f.reads = 0
+		if f.unfit {
+			f.stamp = localfile.Stamp{} // by other rules: these may like it
+		}
+	}
+}
+
+// begin looks at the files for the first time.
+func (d *DB) begin() error {
+	next := make([]state, len(d.files))
+	for i, f := range d.files {
+		if next[i] = f.look(f.path); next[i].db == nil {
+			return f.name(next[i].fault)
+		}
+	}
+	d.fit(next)
+	if err := d.rules.answerable(knownBy(next)); err != nil {
+		return err
+	}
+	if _, _, err := d.commit(next); err != nil {
+		return err
+	}
+	for _, f := range d.files {
+		if f.fault != nil {
+			_ = d.warn(f) // also of what is known: this is when somebody looks
+		}
+	}
+	return nil
+}
 // Snapshot returns the current state. Take it once per request.
 func (d *DB) Snapshot() *Snapshot { return d.current.Load() }
 
@@ -157,32 +211,34 @@ func (s *Snapshot) place(r record) *altoroute.Place {
 	return p
 }
 
-// Watch has f called after each new snapshot, in order and one at a time, with
-// calls to several watchers in the order of Watch. It is not called for the
-// snapshot that is current now: take that after Watch, so that none is missed.
-// f must not call Refresh. After stop, which may be called from f and more
-// than once, no new call begins; one may still be under way.
+// Watch has f called with the present snapshot before it returns, then with
+// each new one, in order and one at a time: never with an older one after a
+// newer. Several watchers are called in the order of Watch.
+//
+// Neither Refresh nor Watch nor stop may be called from f. After stop, which
+// waits for a call that is under way, there are no more; it may be called again.
 func (d *DB) Watch(f func(*Snapshot)) (stop func()) {
 	w := &watcher{call: f}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.publishing.Lock()
 	d.watchers = append(d.watchers, w)
+	d.publishing.Unlock()
+	d.tell()
 	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.watchers = slices.DeleteFunc(slices.Clone(d.watchers), func(o *watcher) bool { return o == w })
+		d.publishing.Lock()
+		defer d.publishing.Unlock()
+		d.watchers = slices.DeleteFunc(d.watchers, func(o *watcher) bool { return o == w })
 	}
 }
 
-func (d *DB) notify(s *Snapshot) {
-	d.mu.Lock()
-	watchers := d.watchers
-	d.mu.Unlock()
-	for _, w := range watchers {
-		d.mu.Lock()
-		watching := slices.Contains(d.watchers, w)
-		d.mu.Unlock()
-		if watching {
+// tell tells the watchers that do not have the current snapshot yet. It is
+// looked up under the lock, so that nobody is told of an older one later.
+func (d *DB) tell() {
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	s := d.Snapshot()
+	for _, w := range d.watchers {
+		if w.has != s {
+			w.has = s
 			w.call(s)
 		}
 	}

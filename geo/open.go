@@ -6,6 +6,7 @@ package geo
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"net/netip"
@@ -14,123 +15,83 @@ import (
 
 	"github.com/oschwald/geoip2-golang/v2"
 	"github.com/oschwald/maxminddb-golang/v2"
+
+	"github.com/altoroute/caddy-alto/internal/localfile"
 )
 
-const (
-	// maxFileSize bounds what is read into memory. The largest databases that
-	// MaxMind sells are a quarter of it.
-	maxFileSize int64 = 2 << 30
-	// readAttempts is how often a file that changes under the reader is read.
-	readAttempts = 3
-	// settled is the age from which a modification time is trusted: clocks of
-	// file systems tick in steps of up to 2 s, so a file written within one
-	// step can change again without showing it.
-	settled = 2 * time.Second
-)
+// maxFileSize bounds what is read into memory. The largest databases that
+// MaxMind sells are a quarter of it.
+const maxFileSize int64 = 2 << 30
 
-// errChanging is returned for a file that somebody is writing to.
-var errChanging = errors.New("it changes while it is read: " +
-	"write the new database to a file beside it, then rename that over it")
-
-// A stamp tells versions of a file apart without reading it. The zero stamp is
-// no file's.
-type stamp struct {
-	info fs.FileInfo
-	racy bool // it was so young that equal stamps do not prove equal content
-}
-
-// same reports whether the file has certainly not changed since.
-func (s stamp) same(info fs.FileInfo) bool {
-	return s.info != nil && !s.racy && unchanged(s.info, info)
-}
-
-func unchanged(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-// readFile returns a whole file in one consistent version.
+// readFile returns a whole file in one version.
 //
 // Databases are read into memory, not mapped: a mapped file that somebody
 // truncates in place kills the process by SIGBUS, and one that is overwritten
 // in place gives wrong answers, or errors until a restart. What is in memory
 // can be neither taken away nor changed, and is freed by the garbage collector
 // when the last request that uses it is done, so that nothing needs closing.
-func readFile(path string) ([]byte, stamp, error) {
-	for range readAttempts {
-		buf, st, err := readOnce(path)
-		if !errors.Is(err, errChanging) {
-			return buf, st, err
-		}
-	}
-	return nil, stamp{}, errChanging
-}
-
-func readOnce(path string) ([]byte, stamp, error) {
-	// Before opening: opening a named pipe would wait for its writer.
-	if info, err := os.Stat(path); err != nil {
-		return nil, stamp{}, missing(err)
-	} else if err := checkFile(info); err != nil {
-		return nil, stamp{info: info}, err
-	}
-	f, err := os.Open(path)
+func readFile(path string) ([]byte, localfile.Stamp, error) {
+	f, stamp, err := localfile.Open(path)
 	if err != nil {
-		return nil, stamp{}, missing(err)
+		return nil, localfile.Stamp{}, missing(err)
 	}
 	defer f.Close()
-	before, err := f.Stat()
-	if err != nil {
-		return nil, stamp{}, missing(err)
-	}
-	age := time.Since(before.ModTime())
-	st := stamp{info: before, racy: age.Abs() < settled}
-	if err := checkFile(before); err != nil {
-		return nil, st, err
-	}
-	buf := make([]byte, before.Size())
-	_, err = io.ReadFull(f, buf)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return nil, st, errChanging
+	content, err := readAll(f)
+	if changed := stamp.Check(f); changed != nil {
+		err = changed // whatever came of it
 	}
 	if err != nil {
-		return nil, st, fmt.Errorf("cannot read it: %w", err)
+		return nil, localfile.Stamp{}, err
 	}
-	after, err := f.Stat()
-	if err != nil {
-		return nil, st, missing(err)
-	}
-	if !unchanged(before, after) {
-		return nil, st, errChanging
-	}
-	return buf, st, nil
+	return content, stamp, nil
 }
 
-func missing(err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err // every message names the path already
+func readAll(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file: %w", err)
 	}
-	return fmt.Errorf("cannot read it: %w: put a MaxMind database there, readable to this process", err)
-}
-
-func checkFile(info fs.FileInfo) error {
+	size := info.Size()
 	switch {
-	case !info.Mode().IsRegular():
-		return errors.New("it is not a regular file: name the .mmdb file itself")
-	case info.Size() == 0:
-		return errors.New("it is empty: fetch the database again")
-	case info.Size() > maxFileSize:
-		return fmt.Errorf("it has %d bytes, more than the %d that are read into memory: "+
-			"use a smaller database", info.Size(), maxFileSize)
+	case size == 0:
+		return nil, errors.New("it is empty: fetch the database again")
+	case size > maxFileSize:
+		return nil, fmt.Errorf("it has %d bytes, more than the %d that are read into memory: "+
+			"use a smaller database", size, maxFileSize)
 	}
-	return nil
+	content := make([]byte, size)
+	_, err = io.ReadFull(f, content)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return nil, localfile.ErrWritten // cut short since
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the file: %w", err)
+	}
+	return content, nil
+}
+
+// missing adds to an error what should be there.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: put a MaxMind database there, readable to this process", err)
+	}
+	return err
 }
 
 // A database is one opened and checked file. It is immutable.
 type database struct {
-	reader *geoip2.Reader
-	lookup func(netip.Addr) (record, netip.Prefix, error)
-	has    fields // what at least one of its records knows
-	only4  bool   // it has no IPv6 addresses
+	reader   *geoip2.Reader
+	lookup   func(netip.Addr) (record, netip.Prefix, error)
+	has      fields // what at least one of its records knows
+	only4    bool   // it has no IPv6 addresses
+	sum      uint64 // of its content
+	loadedAt time.Time
 }
+
+// seed makes sums comparable within a process, which is all they are for.
+var seed = maphash.MakeSeed() //nolint:gochecknoglobals // one for all that is compared
+
+func sumOf(content []byte) uint64 { return maphash.Bytes(seed, content) }
 
 // openDatabase checks a file's content. Errors say what is wrong with the
 // content and what would be right; the caller names the file.
@@ -149,7 +110,7 @@ func openDatabase(content []byte) (*database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("it is not a MaxMind database, or is cut short: %w: fetch it again", err)
 	}
-	db := &database{reader: reader, only4: raw.Metadata.IPVersion == 4}
+	db := &database{reader: reader, only4: raw.Metadata.IPVersion == 4, sum: sumOf(content), loadedAt: time.Now()}
 	if db.lookup = lookupOf(reader); db.lookup == nil {
 		return nil, fmt.Errorf("its database type %q does not say where addresses are: use %s",
 			raw.Metadata.DatabaseType, useful)

@@ -7,93 +7,82 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
-	"github.com/oschwald/maxminddb-golang/v2"
+	"github.com/altoroute/caddy-alto/internal/localfile"
 )
 
 // defaultInterval is how often Run looks at the files unless told.
 const defaultInterval = 2 * time.Second
 
-// A file is a path and the last good database read there. Its status fields
-// are written with both of DB's mutexes held, so that either suffices to read
-// them; the others belong to DB.refresh.
+// A file is a path and what is known of what is there. Its state is written
+// with both of DB's mutexes held, so that either suffices to read it.
 type file struct {
-	path  string
-	stamp stamp  // of the last content judged, good or bad
-	sum   uint64 // of db's content
-	unfit bool   // the content was good, but left a rule without an answer
-
-	// Status.
-	db       *database
-	meta     maxminddb.Metadata
-	loadedAt time.Time
-	fault    error
-	since    time.Time
+	path string
+	abs  string // the same as an absolute path, empty if there is none
+	state
 }
 
-// A version is good content found at a file's path.
-type version struct {
-	db    *database // nil: the content of the database that is in use
-	sum   uint64
-	stamp stamp
-}
+// A state of a file is a value: a look makes a new one of it, which comes into
+// force if all the files together do.
+type state struct {
+	db *database // the last good one, which is in use
 
-// seed makes sums comparable within a process, which is all they are for.
-var seed = maphash.MakeSeed() //nolint:gochecknoglobals // one for all that is compared
+	// The content judged last.
+	stamp   localfile.Stamp
+	refused error // why it is not in use; nil where it is
+	unfit   bool  // it is good, but left a rule without an answer
+
+	fault error // why what is at the path now is not in use; nil where it is
+	since time.Time
+	reads uint64
+}
 
 // name says which file an error is about.
 func (f *file) name(err error) error { return fmt.Errorf("geo database %s: %w", f.path, err) }
 
-// look returns the version at the path if it has not been judged yet, else nil.
-func (f *file) look() (*version, error) {
-	info, err := os.Stat(f.path)
+// look judges what is at the path, unless that was judged before. Where it is
+// another good database than the one in use, the new state has that.
+func (s state) look(path string) state {
+	info, err := localfile.Stat(path)
 	if err != nil {
-		f.stamp = stamp{} // a file that comes back unchanged is news
-		return nil, missing(err)
+		s.fault = missing(err)
+		return s
 	}
-	if f.stamp.same(info) {
-		return nil, nil
+	if s.stamp.Same(info) {
+		s.fault = s.refused
+		return s
 	}
-	content, st, err := readFile(f.path)
-	f.stamp = st
+	s.reads++
+	content, stamp, err := readFile(path)
 	if err != nil {
-		return nil, err
+		s.stamp, s.fault = localfile.Stamp{}, err // nothing was judged
+		return s
 	}
-	v := &version{sum: maphash.Bytes(seed, content), stamp: st}
-	if f.db != nil && v.sum == f.sum {
-		return v, nil
+	s.stamp, s.unfit = stamp, false
+	if s.db == nil || s.db.sum != sumOf(content) {
+		var db *database
+		if db, err = openDatabase(content); err == nil {
+			s.db = db
+		}
 	}
-	if v.db, err = openDatabase(content); err != nil {
-		return nil, err
-	}
-	return v, nil
+	s.refused, s.fault = err, err
+	return s
 }
 
-// accept makes a version the file's database.
-func (f *file) accept(v *version) {
-	f.fault, f.since, f.unfit = nil, time.Time{}, false
-	if v.db == nil {
-		return
-	}
-	f.db, f.sum, f.meta, f.loadedAt = v.db, v.sum, v.db.reader.Metadata(), time.Now()
+// without is the state in which what a look has found is refused because of
+// the rules.
+func (s state) without(found state, err error) state {
+	s.stamp, s.reads = found.stamp, found.reads
+	s.refused, s.fault, s.unfit = err, err, true
+	return s
 }
 
-func (d *DB) databases() []*database {
-	dbs := make([]*database, len(d.files))
-	for i, f := range d.files {
-		dbs[i] = f.db
-	}
-	return dbs
-}
-
-func knownBy(dbs []*database) (has fields) {
-	for _, db := range dbs {
-		has |= db.has
+func knownBy(states []state) (has fields) {
+	for _, s := range states {
+		has |= s.db.has
 	}
 	return has
 }
@@ -109,107 +98,101 @@ func knownBy(dbs []*database) (has fields) {
 func (d *DB) Refresh() (changed bool, err error) {
 	d.refresh.Lock()
 	defer d.refresh.Unlock()
-	var errs []error
-	fresh := map[int]*version{}
+	next := make([]state, len(d.files))
 	for i, f := range d.files {
-		v, err := f.look()
-		switch {
-		case err != nil:
-			errs = append(errs, d.refuse(f, err, false))
-		case v != nil && v.db == nil:
-			d.restore(f, v)
-		case v != nil:
-			fresh[i] = v
-		}
+		next[i] = f.look(f.path)
 	}
-	errs = append(errs, d.fit(fresh)...)
-	if len(fresh) > 0 {
-		if err := d.replace(fresh); err != nil {
-			return false, errors.Join(append(errs, err)...)
-		}
-		changed = true
+	d.fit(next)
+	changed, news, err := d.commit(next)
+	if err != nil {
+		return false, err
+	}
+	var errs []error
+	for _, f := range news {
+		errs = append(errs, d.warn(f))
+	}
+	if changed {
+		d.tell()
 	}
 	return changed, errors.Join(errs...)
 }
 
-// fit removes and refuses the versions without which every rule has an answer
-// and with which one has not.
-func (d *DB) fit(fresh map[int]*version) (errs []error) {
-	dbs := d.databases()
-	all := slices.Clone(dbs)
-	for i, v := range fresh {
-		all[i] = v.db
-	}
+// fit takes back the databases without which every rule has an answer and with
+// which one has not.
+func (d *DB) fit(next []state) {
 	// Together first: two files may have swapped their roles.
-	if d.rules.answerable(knownBy(all)) == nil {
-		return nil
+	if d.rules.answerable(knownBy(next)) == nil {
+		return
+	}
+	kept := slices.Clone(next)
+	for i, f := range d.files {
+		if f.db != nil {
+			kept[i].db = f.db
+		}
 	}
 	for i, f := range d.files {
-		v := fresh[i]
-		if v == nil {
+		if kept[i].db == next[i].db {
 			continue
 		}
-		old := dbs[i]
-		dbs[i] = v.db
-		if err := d.rules.answerable(knownBy(dbs)); err != nil {
-			dbs[i] = old
-			delete(fresh, i)
-			errs = append(errs, d.refuse(f, fmt.Errorf("with it, %w", err), true))
+		kept[i].db = next[i].db
+		if err := d.rules.answerable(knownBy(kept)); err != nil {
+			kept[i].db = f.db
+			next[i] = f.without(next[i], fmt.Errorf("with it, %w", err))
 		}
 	}
-	return errs
 }
 
-// replace accepts versions and publishes them in one snapshot.
-func (d *DB) replace(fresh map[int]*version) error {
-	dbs := d.databases()
-	for i, v := range fresh {
-		dbs[i] = v.db
+// commit puts new states of all the files in force, in one snapshot if there is
+// a new database or none yet. It returns the files with a fault that is new,
+// and leaves their former states in next.
+func (d *DB) commit(next []state) (changed bool, news []*file, err error) {
+	dbs := make([]*database, len(next))
+	changed = d.Snapshot() == nil
+	for i, f := range d.files {
+		dbs[i] = next[i].db
+		changed = changed || dbs[i] != f.db
 	}
-	if err := d.publish(dbs); err != nil {
-		return err
+	if changed {
+		if err := d.publish(dbs); err != nil {
+			return false, nil, err
+		}
 	}
 	for i, f := range d.files {
-		if f.unfit {
-			f.stamp = stamp{} // it may fit now: judge it again at the next look
+		is := &next[i]
+		if changed && is.unfit {
+			is.stamp = localfile.Stamp{} // it may fit now: judge it again at the next look
 		}
-		v := fresh[i]
-		if v == nil {
-			continue
+		switch {
+		case is.fault == nil:
+			is.since = time.Time{}
+		case f.fault == nil || f.fault.Error() != is.fault.Error():
+			is.since = time.Now()
+			news = append(news, f)
 		}
-		d.mu.Lock()
-		f.accept(v)
-		d.mu.Unlock()
-		d.log.Info("geo database replaced", slog.String("file", f.path), slog.String("database_type", f.meta.DatabaseType),
-			slog.Time("built", f.meta.BuildTime()))
-	}
-	d.notify(d.Snapshot())
-	return nil
-}
-
-// refuse keeps a fault and logs it. It returns nil where the file has had this
-// very fault before.
-func (d *DB) refuse(f *file, fault error, unfit bool) error {
-	f.unfit = unfit
-	if f.fault != nil && f.fault.Error() == fault.Error() {
-		return nil
 	}
 	d.mu.Lock()
-	f.fault, f.since = fault, time.Now()
+	for i, f := range d.files {
+		f.state, next[i] = next[i], f.state
+	}
 	d.mu.Unlock()
+	for i, f := range d.files {
+		switch was := next[i]; {
+		case was.db != nil && was.db != f.db:
+			meta := f.db.reader.Metadata()
+			d.log.Info("geo database replaced", slog.String("file", f.path),
+				slog.String("database_type", meta.DatabaseType), slog.Time("built", meta.BuildTime()))
+		case was.fault != nil && f.fault == nil:
+			d.log.Info("geo database is in order again", slog.String("file", f.path))
+		}
+	}
+	return changed, news, nil
+}
+
+// warn logs the fault of a file, and returns it with the file's name.
+func (d *DB) warn(f *file) error {
 	d.log.Error("geo database refused, the last good one stays in use",
-		slog.String("file", f.path), slog.Any("error", fault), slog.Time("loaded_at", f.loadedAt))
-	return f.name(fault)
-}
-
-// restore ends a fault: the content in use is at the path again.
-func (d *DB) restore(f *file, v *version) {
-	if f.fault != nil {
-		d.log.Info("geo database is in order again", slog.String("file", f.path))
-	}
-	d.mu.Lock()
-	f.accept(v)
-	d.mu.Unlock()
+		slog.String("file", f.path), slog.Any("error", f.fault), slog.Time("loaded_at", f.db.loadedAt))
+	return f.name(f.fault)
 }
 
 // Run refreshes until ctx ends: at once, then at the interval given; 0 means

@@ -26,6 +26,9 @@ type FileStatus struct {
 	Entries uint64
 	// LoadedAt is when it was read.
 	LoadedAt time.Time
+	// Reads is how often this DB has read the file, good or bad. What
+	// Config.Previous has read does not count.
+	Reads uint64
 	// LastError says why what is at Path now is not in use; nil where it is.
 	// The text does not repeat the path.
 	LastError error
@@ -48,9 +51,10 @@ func (d *DB) Status() Status {
 	var s Status
 	d.mu.Lock()
 	for _, f := range d.files {
+		meta := f.db.reader.Metadata()
 		s.Files = append(s.Files, FileStatus{
-			Path: f.path, Type: f.meta.DatabaseType, BuildTime: f.meta.BuildTime(),
-			Entries: uint64(f.meta.NodeCount), LoadedAt: f.loadedAt,
+			Path: f.path, Type: meta.DatabaseType, BuildTime: meta.BuildTime(),
+			Entries: uint64(meta.NodeCount), LoadedAt: f.db.loadedAt, Reads: f.reads,
 			LastError: f.fault, ErrorSince: f.since,
 		})
 	}

@@ -81,6 +81,9 @@ func (d *document) read(ctx context.Context, conditional bool, parse func(io.Rea
 	if watched.err != nil { // it did not come through: says nothing of the content
 		return d.fault(Unavailable, err)
 	}
+	if _, local := d.open.(*fileOpener); local && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: if it is being written, write a new file and rename it", err)
+	}
 	err = d.fault(refusalOf(err), err)
 	if d.open.keep(false) == nil {
 		d.refused, d.seen = err, false
@@ -109,6 +112,9 @@ func (d *document) readNetworkMap(ctx context.Context) (*altoroute.NetworkMap, [
 		}
 		if len(info.UnknownTypes) > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s: addresses of unknown types were ignored: %v", d.name, info.UnknownTypes))
+		}
+		if id := d.status.ResourceID; id != "" && id != info.VersionTag.ResourceID {
+			return fmt.Errorf("meta/vtag/resource-id is %q, but in the directory the map is %q (RFC 7285 §10.3)", info.VersionTag.ResourceID, id)
 		}
 		read, err = b.Build(altoroute.VersionTag(info.VersionTag))
 		return err

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -110,10 +111,14 @@ func costName(info altoroute.CostInfo) string {
 }
 
 // sameness returns what two errors have in common that are one fault. What the
-// network says of one outage differs each time, by port numbers and bytes read.
+// network says of one outage differs each time, by port numbers and bytes read,
+// and so does where a file that is being written is cut off.
 func (f *Feed) sameness(err error) string {
 	var fault *Error
-	if !f.local() && errors.As(err, &fault) && fault.Reason == Unavailable {
+	if !errors.As(err, &fault) {
+		return err.Error()
+	}
+	if !f.local() && fault.Reason == Unavailable || f.local() && errors.Is(err, io.ErrUnexpectedEOF) {
 		return fault.Document
 	}
 	return err.Error()
