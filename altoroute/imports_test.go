@@ -24,8 +24,9 @@ var mayImport = map[string][]string{
 	"altoroute":          nil,
 	"altoroute/alto":     nil,
 	"altoroute/altotest": {"altoroute/alto"},
-	"altoroute/feed":     {"altoroute/alto", "altoroute"},
-	"geo":                {"altoroute"},
+	"altoroute/feed":     {"altoroute/alto", "altoroute", "internal/localfile"},
+	"geo":                {"altoroute", "internal/localfile"},
+	"internal/localfile": nil,
 	"caddymodule":        {"altoroute/feed", "altoroute/alto", "altoroute", "geo"},
 	"caddymodule/caddy":  {"caddymodule"},
 }
