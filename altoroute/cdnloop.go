@@ -29,7 +29,7 @@ func newCacheFills(cdnID string, edges []edge, pools []*pool) cacheFills {
 		for _, a := range edges[i].Addrs {
 			f.addrs[a] = true
 		}
-		f.addHost(edges[i].URL)
+		f.addHost(edges[i].URL) //nolint:gosec // G602: i is within
 	}
 	for _, p := range pools {
 		for _, e := range p.edges {

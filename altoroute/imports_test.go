@@ -42,7 +42,7 @@ type listed struct {
 func TestImportsPointOneWay(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
-	for _, p := range goList(t, "./altoroute/...", "./geo/...", "./caddymodule/...") {
+	for _, p := range goList(t, "./altoroute/...", "./geo/...", "./caddymodule/...", "./internal/...") {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		allowed, known := mayImport[name]
 		if !known {

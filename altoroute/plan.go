@@ -75,7 +75,7 @@ func newRanking(p *pool, pids []pidIndex, m *Maps) *ranking {
 		r.groups[i].edges = append(r.groups[i].edges, e)
 	}
 	for pid := range m.Network.PIDs() {
-		to := pidIndex(pid) //nolint:gosec // bounded by maxPIDs
+		to := pidIndex(pid)
 		if !slices.ContainsFunc(r.groups, func(g group) bool { return !math.IsNaN(g.cost(to)) }) {
 			r.rows = append(r.rows, -1)
 			continue
@@ -83,7 +83,7 @@ func newRanking(p *pool, pids []pidIndex, m *Maps) *ranking {
 		begin := len(r.order)
 		r.rows = append(r.rows, int32(begin/len(r.groups))) //nolint:gosec // no more rows than PIDs
 		for i := range r.groups {
-			r.order = append(r.order, int32(i)) //nolint:gosec // no more groups than edges
+			r.order = append(r.order, int32(i))
 		}
 		// Stable, so that groups of equal cost stay in the order of their
 		// edges' names and the same maps give the same plan.

@@ -247,7 +247,8 @@ func (p *Pool) config(name string) (altoroute.Pool, error) {
 	if _, err := p.lastResort(); err != nil {
 		return made, fmt.Errorf("pool %s: %w", name, err)
 	}
-	return made, made.Validate()
+	err := made.Validate()
+	return made, err
 }
 
 // A lastResort is Pool.OnNone understood. A fallback that would lead from https

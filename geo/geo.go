@@ -160,6 +160,7 @@ func (d *DB) begin() error {
 	}
 	return nil
 }
+
 // Snapshot returns the current state. Take it once per request.
 func (d *DB) Snapshot() *Snapshot { return d.current.Load() }
 
