@@ -33,10 +33,18 @@ type Edge struct {
 	Weight int
 	// Family limits the edge to clients of one address family.
 	Family Family
+	// Serves are the requests that the edge is for.
+	Serves Class
+	// Capacity is how many requests per second the edge can serve. Zero is no
+	// known limit.
+	Capacity float64
 }
 
 // MaxWeight is the greatest weight of an edge.
 const MaxWeight = 1 << 16
+
+// MaxCapacity is the greatest capacity of an edge, in requests per second.
+const MaxCapacity = 1e12
 
 // Family is an address family, or both.
 type Family uint8
@@ -109,6 +117,19 @@ func ParseEdgeURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
+// ParsePrefix reads a prefix, or an address as the prefix of only itself. Bits
+// beyond its length are dropped.
+func ParsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("%q is not a prefix: write for example 203.0.113.0/24", s)
+	}
+	return p.Masked(), nil
+}
+
 // hostGrammar is that of a name in ASCII, or an address (RFC 3986 §3.2.2). It
 // goes into a header as it is.
 var hostGrammar = regexp.MustCompile(`^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)$`)
@@ -155,6 +176,12 @@ func (e *Edge) Validate() error {
 	}
 	if e.Weight < 0 || e.Weight > MaxWeight {
 		return fmt.Errorf("edge %s: weight %d is out of range: write 1 to %d", e.Name, e.Weight, MaxWeight)
+	}
+	if !(e.Capacity >= 0 && e.Capacity <= MaxCapacity) { // NaN is neither
+		return fmt.Errorf("edge %s: capacity %v is out of range: write requests per second up to %d, or nothing", e.Name, e.Capacity, int64(MaxCapacity))
+	}
+	if err := e.Serves.Validate(); err != nil {
+		return fmt.Errorf("edge %s: %w", e.Name, err)
 	}
 	seen := make(map[string]string)
 	for _, p := range e.PIDs {

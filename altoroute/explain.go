@@ -25,8 +25,6 @@ type Explanation struct {
 	Reason     Reason          `json:"reason"`
 	Candidates []CandidateInfo `json:"candidates"`
 	Decision   Decision        `json:"-"`
-
-	band int // edges that took part in the bidding
 }
 
 // PlacementInfo says where a client was placed and by what.
@@ -48,14 +46,14 @@ type CandidateInfo struct {
 	PID  string   `json:"pid,omitempty"`
 	Cost *float64 `json:"cost,omitempty"`
 	// Rank is 1 for the least cost; equal costs share a rank.
-	Rank   int    `json:"rank"`
-	State  string `json:"state"`
-	Chosen bool   `json:"chosen,omitempty"`
-	Why    string `json:"why"`
+	Rank  int    `json:"rank"`
+	State string `json:"state"`
+	// Share is the part of the content of the client's PID that the edge gets,
+	// where capacities divide it.
+	Share  *float64 `json:"share,omitempty"`
+	Chosen bool     `json:"chosen,omitempty"`
+	Why    string   `json:"why"`
 }
-
-// StateUp is the state of an edge that nothing speaks against.
-const StateUp = "up"
 
 // Explain decides like Route, by the same steps on the same plan, and tells of
 // every candidate why it was or was not chosen: first by rank, then in the
@@ -69,7 +67,8 @@ func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	q.Path, q.RawQuery = request.Path, request.RawQuery
 	q.HTTPS = q.HTTPS || request.Scheme == "https"
 	var seen []candidate
-	d := r.plan.Load().decide(pool, &q, func(c candidate) { seen = append(seen, c) })
+	p := r.plan.Load()
+	d := p.decide(pool, &q, &seen)
 	e := Explanation{
 		Pool:       pool.Name,
 		URI:        request.String(),
@@ -85,7 +84,8 @@ func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	if d.Edge != nil {
 		e.Edge = d.Edge.Name
 	}
-	r.explainCandidates(&e, seen)
+	x := explainer{plan: p, pool: pool, query: &q, decision: &e.Decision}
+	e.Candidates = x.candidates(seen)
 	return e, nil
 }
 
@@ -105,17 +105,31 @@ func (d *Decision) placement() PlacementInfo {
 	return p
 }
 
-// explainCandidates tells of the candidates, which come in the order of their
-// ranks because that is how a contest sees them.
-func (r *Router) explainCandidates(e *Explanation, seen []candidate) {
-	ranks := make([]int, len(r.edges))
+// An explainer puts a contest into words.
+type explainer struct {
+	plan     *plan
+	pool     *pool
+	query    *Query
+	decision *Decision
+	band     int   // edges that took part in the bidding
+	tier     int32 // of the edge chosen
+}
+
+// candidates tells of the candidates, which come in the order of their ranks
+// because that is how a contest sees them.
+func (x *explainer) candidates(seen []candidate) []CandidateInfo {
+	d := x.decision
+	ranks := make([]int, len(x.plan.states))
 	for i, c := range seen {
 		ranks[c.edge] = i + 1
-		if i > 0 && sameRank(&seen[i-1], &c, e.Decision.Reason) {
+		if i > 0 && sameRank(&seen[i-1], &c, d.Reason) {
 			ranks[c.edge] = ranks[seen[i-1].edge]
 		}
 		if c.inBand {
-			e.band++
+			x.band++
+		}
+		if c.edge == d.edge {
+			x.tier = c.tier
 		}
 	}
 	slices.SortFunc(seen, func(a, b candidate) int {
@@ -129,61 +143,104 @@ func (r *Router) explainCandidates(e *Explanation, seen []candidate) {
 		}
 		return cmp.Compare(a.edge, b.edge)
 	})
+	infos := make([]CandidateInfo, 0, len(seen))
 	for _, c := range seen {
-		edge := &r.edges[c.edge].Edge
 		info := CandidateInfo{
-			Edge: edge.Name, Rank: ranks[c.edge], State: StateUp,
-			Chosen: edge == e.Decision.Edge,
-			Why:    e.why(edge, c),
+			Edge: x.plan.router.edges[c.edge].Name, Rank: ranks[c.edge],
+			State:  x.plan.states[c.edge].name(d.client),
+			Chosen: c.edge == d.edge, Why: x.loss(c),
+		}
+		if info.Chosen {
+			info.Why = x.win(c)
 		}
 		if !math.IsNaN(c.cost) {
 			info.Cost = &c.cost
 		}
-		if c.pid != noPID {
-			info.PID = e.Decision.Maps.Network.names[c.pid]
+		if d.division != nil {
+			if share := d.division.share(c.edge); share > 0 {
+				info.Share = &share
+			}
 		}
-		e.Candidates = append(e.Candidates, info)
+		if c.pid != noPID {
+			info.PID = d.Maps.Network.names[c.pid]
+		}
+		infos = append(infos, info)
 	}
+	return infos
 }
 
 // sameRank reports whether b is as good as a, which came just before it.
 func sameRank(a, b *candidate, reason Reason) bool {
-	if reason == SamePID {
+	switch {
+	case a.tier != b.tier:
+		return false
+	case reason == SamePID:
 		return a.inBand == b.inBand
 	}
 	return a.cost == b.cost || math.IsNaN(a.cost) && math.IsNaN(b.cost)
 }
 
-// why says in a sentence how a candidate fared.
-func (e *Explanation) why(edge *Edge, c candidate) string {
-	d := &e.Decision
-	chosen := edge == d.Edge
+// win says in a sentence why an edge was chosen.
+func (x *explainer) win(c candidate) string {
+	d := x.decision
+	why := ""
+	switch d.Reason {
+	case Overflow:
+		why = fmt.Sprintf("%s of what falls to a cheaper edge is beyond its capacity and given to this one", percent(d.division.share(c.edge)))
+	case Pinned:
+		why = "the operator pinned the client to this edge"
+	case Cheapest:
+		if why = "the least cost"; x.band > 1 {
+			why = fmt.Sprintf("the least cost; of %d edges in its band, the content key falls to this one", x.band)
+		}
+	case WithinTolerance:
+		why = "within the tolerance of the least cost, and the content key falls to this edge"
+	case NextCheapest:
+		why = "the least cost among the edges that are eligible"
+	case UndefinedCost:
+		why = "no eligible edge has a defined cost to the client's PID; the content key falls to this edge"
+	case SamePID:
+		why = "no cost is known for the client, but this edge is in its PID"
+	case GuidanceOff:
+		why = "guidance is turned off; the content key falls to this edge"
+	case ParentGroup:
+		why = "no edge of the groups before may serve, and of its group this one is the best"
+	case Panic:
+		why = "no edge that may serve is up, so that health does not count"
+	default:
+		if why = "nothing is known of the client; the content key falls to this edge"; d.PID != "" {
+			why = "no edge has a cost to the client's PID; the content key falls to this edge"
+		}
+	}
+	if c.fault != noFault {
+		why += ", although " + x.fault(c)
+	}
+	return why
+}
+
+// loss says in a sentence why an edge was not chosen.
+func (x *explainer) loss(c candidate) string {
+	d := x.decision
 	defined := !math.IsNaN(c.cost)
 	switch {
-	case c.fault != "":
-		return c.fault
-	case chosen && d.Reason == Cheapest && e.band == 1:
-		return "the least cost"
-	case chosen && d.Reason == Cheapest:
-		return fmt.Sprintf("the least cost; of %d edges in its band, the content key falls to this one", e.band)
-	case chosen && d.Reason == WithinTolerance:
-		return "within the tolerance of the least cost, and the content key falls to this edge"
-	case chosen && d.Reason == NextCheapest:
-		return "the least cost among the edges that are eligible"
-	case chosen && d.Reason == UndefinedCost:
-		return "no eligible edge has a defined cost to the client's PID; the content key falls to this edge"
-	case chosen && d.Reason == SamePID:
-		return "no cost is known for the client, but this edge is in its PID"
-	case chosen && d.PID != "":
-		return "no edge has a cost to the client's PID; the content key falls to this edge"
-	case chosen:
-		return "nothing is known of the client; the content key falls to this edge"
+	case d.Reason == Overflow && c.edge == d.division.falls:
+		return fmt.Sprintf("this content falls to it, but its capacity is for %s of what does", percent(d.division.share(c.edge)))
+	case d.Reason == Overflow && c.inBand:
+		return "as good as the edge to which the content key falls, but it does not fall to this one"
 	case c.inBand && defined && c.cost == d.Cost:
 		return "as good as " + d.Edge.Name + ", but the content key falls to that one"
 	case c.inBand && defined:
 		return "within the tolerance, but the content key falls to " + d.Edge.Name
 	case c.inBand:
 		return "the content key falls to " + d.Edge.Name
+	case c.fault != noFault:
+		return x.fault(c)
+	case d.Reason == Overflow && d.division.share(c.edge) > 0:
+		return fmt.Sprintf("for its capacity it gets %s of what falls to the cheapest, but not this content", percent(d.division.share(c.edge)))
+	case d.Reason == Pinned:
+		return "the operator pinned the client to " + d.Edge.Name
+	case c.tier > x.tier:
+		return "its group comes after that of " + d.Edge.Name
 	case defined:
 		return fmt.Sprintf("costs %s; %s costs %s", number(c.cost), d.Edge.Name, number(d.Cost))
 	case d.Reason == SamePID:
@@ -191,5 +248,38 @@ func (e *Explanation) why(edge *Edge, c candidate) string {
 	}
 	return "has no defined cost to the client's PID"
 }
+
+// fault says what speaks against an edge.
+func (x *explainer) fault(c candidate) string {
+	place := x.decision.Place
+	switch c.fault {
+	case unreached:
+		return "the client says that it could not reach it"
+	case demoted:
+		return "many clients in its PID say that they could not reach it"
+	case unknownTo:
+		return "it drains, and this content is new to it"
+	case givenUp:
+		return "it drains, and has given this content up"
+	case notBack:
+		return "it was down until a moment ago, and does not get this content yet"
+	case isDown:
+		return "checks say that it is down"
+	case toHTTP:
+		return "the client came by https and must not be sent to http"
+	case otherFamily:
+		return "the edge serves the other address family"
+	case takenOut:
+		return "the operator has taken it out"
+	case notOfPool:
+		return "the pool does not serve this " + x.pool.Serves.misfit(x.query, place)
+	case notOfEdge:
+		return "the edge does not serve this " + x.plan.router.edges[c.edge].Serves.misfit(x.query, place)
+	case noFault:
+	}
+	return ""
+}
+
+func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

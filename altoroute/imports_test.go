@@ -21,13 +21,15 @@ const module = "github.com/altoroute/caddy-alto/"
 // mayImport says which of our packages each package may import. What is not
 // here may import none, so that a new package has to be thought about.
 var mayImport = map[string][]string{
-	"altoroute":          nil,
+	"altoroute":          {"internal/mincost"},
 	"altoroute/alto":     nil,
 	"altoroute/altotest": {"altoroute/alto"},
 	"altoroute/feed":     {"altoroute/alto", "altoroute", "internal/localfile"},
+	"altoroute/health":   nil,
 	"geo":                {"altoroute", "internal/localfile"},
 	"internal/localfile": nil,
-	"caddymodule":        {"altoroute/feed", "altoroute/alto", "altoroute", "geo"},
+	"internal/mincost":   nil,
+	"caddymodule":        {"altoroute/feed", "altoroute/health", "altoroute/alto", "altoroute", "geo"},
 	"caddymodule/caddy":  {"caddymodule"},
 }
 

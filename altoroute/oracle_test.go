@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
@@ -26,6 +27,8 @@ type world struct {
 	pools   []Pool
 	def     SourcePID
 	places  map[netip.Prefix]*Place
+	health  map[string]Condition
+	modes   map[string]Mode
 	mistake mistake
 }
 
@@ -53,6 +56,8 @@ const (
 	costsSwapped
 	insertionOrder
 	undefinedIsZero
+	unknownIsDown
+	parentsAtOnce
 )
 
 // verdict is what both sides must agree on.
@@ -110,14 +115,84 @@ func (w *world) cost(s *sourceSays, e *Edge, client string) float64 {
 	return math.NaN()
 }
 
-func (w *world) poolEdges(p *Pool) []*Edge {
-	var es []*Edge
+// groups returns the edges of a pool, then those of its parents.
+func (w *world) groups(p *Pool) [][]*Edge {
+	groups := make([][]*Edge, 1+len(p.Parents))
 	for i := range w.edges {
-		if len(p.Edges) == 0 || slices.Contains(p.Edges, w.edges[i].Name) {
-			es = append(es, &w.edges[i])
+		e := &w.edges[i]
+		at := slices.IndexFunc(p.Parents, func(names []string) bool { return slices.Contains(names, e.Name) })
+		if at >= 0 && w.mistake != parentsAtOnce {
+			groups[at+1] = append(groups[at+1], e)
+		} else if at >= 0 || len(p.Edges) == 0 || slices.Contains(p.Edges, e.Name) {
+			groups[0] = append(groups[0], e)
 		}
 	}
-	return es
+	return groups
+}
+
+// against says how much speaks against an edge: 0 nothing, 1 the client could
+// not reach it, 2 checks, 3 it must not serve.
+func (w *world) against(p *Pool, e *Edge, q *Query) int {
+	place := w.Locate(q.Client)
+	fits := func(c Class) bool {
+		host := len(c.Hosts) == 0
+		for _, h := range c.Hosts {
+			host = host || h == q.Host || h[0] == '*' && strings.HasSuffix(q.Host, h[1:])
+		}
+		scheme := "http"
+		if q.HTTPS {
+			scheme = "https"
+		}
+		return host && (len(c.Schemes) == 0 || slices.Contains(c.Schemes, scheme)) &&
+			(len(c.Paths) == 0 || strings.HasPrefix(q.Path, strings.TrimSuffix(c.Paths[0], "*"))) &&
+			(len(c.Countries) == 0 || place != nil && slices.Contains(c.Countries, place.Country))
+	}
+	health := w.health[e.Name]
+	down := func(h Health) bool { return h == Down || h == Unknown && w.mistake == unknownIsDown }
+	bad := down(health.IPv4) && down(health.IPv6)
+	if q.Client.Is4() {
+		bad = down(health.IPv4)
+	} else if q.Client.Is6() {
+		bad = down(health.IPv6)
+	}
+	switch {
+	case q.HTTPS && e.URL.Scheme == "http", w.modes[e.Name] == Disabled, !fits(p.Serves), !fits(e.Serves),
+		e.Family != AnyFamily && q.Client.IsValid() && (e.Family == IPv4) != q.Client.Is4():
+		return 3
+	case bad && w.modes[e.Name] != ForcedUp:
+		return 2
+	case slices.Contains(q.Failed, e.Name):
+		return 1
+	}
+	return 0
+}
+
+// pinned returns the edge to which the client is pinned, or nil.
+func (w *world) pinned(p *Pool, client netip.Addr) *Edge {
+	edge, best := "", -1
+	for _, pin := range slices.Backward(p.Pins) {
+		if prefix, err := netip.ParsePrefix(pin.Prefix); err == nil && prefix.Contains(client) && prefix.Bits() >= best {
+			edge, best = pin.Edge, prefix.Bits()
+		}
+	}
+	if place := w.Locate(client); edge == "" && place != nil {
+		for _, pin := range p.Pins {
+			if edge == "" && pin.ASN != 0 && pin.ASN == place.ASN {
+				edge = pin.Edge
+			}
+		}
+		for _, pin := range p.Pins {
+			if edge == "" && pin.Country != "" && pin.Country == place.Country {
+				edge = pin.Edge
+			}
+		}
+	}
+	for i := range w.edges {
+		if w.edges[i].Name == edge {
+			return &w.edges[i]
+		}
+	}
+	return nil
 }
 
 type rung struct {
@@ -214,27 +289,80 @@ func (w *world) decide(q Query) (verdict, []string) {
 		v.reason = CacheFill
 		return v, nil
 	}
-	all := w.poolEdges(pool)
-	rungs := w.ladder(q.Client)
-	var at *rung
-	for i := range rungs {
-		if slices.ContainsFunc(all, func(e *Edge) bool { return !math.IsNaN(w.cost(rungs[i].source, e, rungs[i].pid)) }) {
-			at = &rungs[i]
+	groups := w.groups(pool)
+	all := slices.Concat(groups...)
+	var at, first *rung
+	if !pool.Unguided {
+		rungs := w.ladder(q.Client)
+		for i := range rungs {
+			if first == nil {
+				first = &rungs[i]
+			}
+			if slices.ContainsFunc(all, func(e *Edge) bool { return !math.IsNaN(w.cost(rungs[i].source, e, rungs[i].pid)) }) {
+				at, first = &rungs[i], &rungs[i]
+				v.how = at.how
+				break
+			}
+		}
+	}
+	if first != nil {
+		v.source, v.pid, v.prefix = first.source.name, first.pid, first.prefix
+	}
+	for bearable := range 3 {
+		if bearable == 2 && pool.Panic < 0 {
 			break
 		}
-	}
-	var eligible []*Edge
-	for _, e := range all {
-		if (!q.HTTPS || e.URL.Scheme != "http") && (e.Family == AnyFamily || !q.Client.IsValid() || (e.Family == IPv4) == q.Client.Is4()) {
-			eligible = append(eligible, e)
+		eligible := func(es []*Edge) (fit []*Edge) {
+			for _, e := range es {
+				if w.against(pool, e, &q) <= bearable {
+					fit = append(fit, e)
+				}
+			}
+			return fit
+		}
+		if e := w.pinned(pool, q.Client); e != nil && w.against(pool, e, &q) <= bearable {
+			v.reason = Pinned
+			if first != nil {
+				if c := w.cost(first.source, e, first.pid); !math.IsNaN(c) {
+					v.cost = c
+				}
+			}
+			return w.inPanic(v, bearable), []string{e.Name}
+		}
+		for i, group := range groups {
+			es := eligible(group)
+			if len(es) == 0 {
+				continue
+			}
+			names := w.among(&v, pool, &q, at, first, group, es)
+			if i > 0 {
+				v.reason = ParentGroup
+			}
+			return w.inPanic(v, bearable), names
 		}
 	}
-	if at == nil {
+	v.reason = NoEdge
+	return v, nil
+}
+
+func (w *world) inPanic(v verdict, bearable int) verdict {
+	if bearable == 2 {
+		v.reason = Panic
+	}
+	return v
+}
+
+// among decides among the eligible edges of one group.
+func (w *world) among(v *verdict, pool *Pool, q *Query, at, first *rung, group, eligible []*Edge) []string {
+	guided := at != nil && slices.ContainsFunc(group, func(e *Edge) bool { return !math.IsNaN(w.cost(at.source, e, at.pid)) })
+	if !guided {
 		v.reason = NoGuidance
-		band := eligible
-		if len(rungs) > 0 {
-			first := rungs[0]
-			v.source, v.pid, v.prefix = first.source.name, first.pid, first.prefix
+		switch {
+		case at != nil:
+			v.reason = UndefinedCost
+		case pool.Unguided:
+			v.reason = GuidanceOff
+		case first != nil:
 			var same []*Edge
 			for _, e := range eligible {
 				if pid, ok := w.edgePID(first.source, e); ok && pid == first.pid {
@@ -242,19 +370,11 @@ func (w *world) decide(q Query) (verdict, []string) {
 				}
 			}
 			if len(same) > 0 {
-				band, v.reason = same, SamePID
+				v.reason = SamePID
+				return w.winners(same, q)
 			}
 		}
-		if len(eligible) == 0 {
-			v.reason = NoEdge
-			return v, nil
-		}
-		return v, w.winners(band, &q)
-	}
-	v.how, v.source, v.pid, v.prefix = at.how, at.source.name, at.pid, at.prefix
-	if len(eligible) == 0 {
-		v.reason = NoEdge
-		return v, nil
+		return w.winners(eligible, q)
 	}
 	// Costs that are better when higher are compared by their negatives.
 	sign := 1.0
@@ -274,7 +394,7 @@ func (w *world) decide(q Query) (verdict, []string) {
 		}
 		return m
 	}
-	of, ofAll := least(eligible), least(all)
+	of, ofAll := least(eligible), least(group)
 	var band []*Edge
 	for _, e := range eligible {
 		c := sign * w.cost(at.source, e, at.pid)
@@ -282,202 +402,26 @@ func (w *world) decide(q Query) (verdict, []string) {
 			band = append(band, e)
 		}
 	}
-	names := w.winners(band, &q)
+	names := w.winners(band, q)
 	for _, e := range band {
-		if e.Name == names[0] {
-			switch c := w.cost(at.source, e, at.pid); {
-			case math.IsNaN(c):
-				v.reason = UndefinedCost
+		if e.Name != names[0] {
+			continue
+		}
+		c := w.cost(at.source, e, at.pid)
+		v.reason = UndefinedCost
+		if !math.IsNaN(c) {
+			v.cost = c
+			switch {
+			case sign*c == ofAll:
+				v.reason = Cheapest
+			case sign*c <= ofAll+math.Abs(ofAll)*tolerance:
+				v.reason = WithinTolerance
 			default:
-				v.cost = c
-				switch {
-				case sign*c == ofAll:
-					v.reason = Cheapest
-				case sign*c <= ofAll+math.Abs(ofAll)*tolerance:
-					v.reason = WithinTolerance
-				default:
-					v.reason = NextCheapest
-				}
+				v.reason = NextCheapest
 			}
 		}
 	}
-	return v, names
-}
-
-// draw
-
-func drawWorld(rng *rand.Rand) *world {
-	w := &world{places: make(map[netip.Prefix]*Place)}
-	chance := func(p float64) bool { return rng.Float64() < p }
-	prefix := func() netip.Prefix {
-		a := drawAddr(rng)
-		bits := rng.IntN(a.BitLen() + 1)
-		if chance(0.3) {
-			bits = 8 * rng.IntN(4)
-		}
-		if chance(0.05) {
-			bits = 0
-		}
-		p, _ := a.Prefix(bits)
-		return p
-	}
-	for i := range 1 + rng.IntN(3) {
-		s := sourceSays{name: fmt.Sprintf("s%d", i), given: chance(0.9), costs: make(map[[2]string]float64)}
-		s.info = CostInfo{Mode: "numerical", Metric: "routingcost", OrderOnly: chance(0.2), HigherIsBetter: chance(0.2)}
-		owner := make(map[netip.Prefix]bool)
-		for p := range 1 + rng.IntN(6) {
-			pid := fmt.Sprintf("p%d", p)
-			s.pids = append(s.pids, pid)
-			for range rng.IntN(5) {
-				if p := prefix(); !owner[p] {
-					owner[p] = true
-					s.owned = append(s.owned, ownedPrefix{pid, p})
-				}
-			}
-		}
-		if len(s.owned) == 0 {
-			s.owned = append(s.owned, ownedPrefix{"p0", netip.MustParsePrefix("10.0.0.0/8")})
-		}
-		values := []float64{0, 1, 1, 1.05, 2, 2.2, 5, 10, 10.5}
-		defined := []float64{0.1, 0.5, 0.9}[rng.IntN(3)]
-		s.costs[[2]string{"elsewhere", "p0"}] = 1 // ignored: the network map has no such PID
-		for _, a := range s.pids {
-			for _, b := range s.pids {
-				if chance(defined) {
-					s.costs[[2]string{a, b}] = values[rng.IntN(len(values))]
-				}
-			}
-		}
-		if len(s.costs) == 1 { // a map without a known pair is refused
-			s.costs[[2]string{"p0", "p0"}] = 1
-		}
-		if chance(0.3) {
-			s.only = append(s.only, prefix(), prefix())
-		}
-		w.sources = append(w.sources, s)
-	}
-	somePID := func() SourcePID {
-		return SourcePID{fmt.Sprintf("s%d", rng.IntN(len(w.sources))), fmt.Sprintf("p%d", rng.IntN(7))}
-	}
-	for i := range 1 + rng.IntN(6) {
-		e := Edge{Name: fmt.Sprintf("e%d", i), Weight: rng.IntN(4), Family: Family([]int{0, 0, 0, 0, 1, 2}[rng.IntN(6)])}
-		e.URL = &url.URL{Scheme: []string{"https", "https", "http"}[rng.IntN(3)], Host: e.Name + ".example.net"}
-		for range rng.IntN(3) {
-			if p := somePID(); !slices.ContainsFunc(e.PIDs, func(o SourcePID) bool { return o.Source == p.Source }) {
-				e.PIDs = append(e.PIDs, p)
-			}
-		}
-		if len(e.PIDs) == 0 || chance(0.3) {
-			e.Addrs = append(e.Addrs, drawAddr(rng), drawAddr(rng))
-		}
-		w.edges = append(w.edges, e)
-	}
-	for i := range 1 + rng.IntN(2) {
-		p := Pool{Name: fmt.Sprintf("pool%d", i), Tolerance: []float64{0, 0, 0.1, 1}[rng.IntN(4)]}
-		for j := range w.edges {
-			if i > 0 && (j == 0 || chance(0.5)) {
-				p.Edges = append(p.Edges, w.edges[j].Name)
-			}
-		}
-		w.pools = append(w.pools, p)
-	}
-	if chance(0.4) {
-		w.def = somePID()
-	}
-	if chance(0.6) {
-		for i := range 4 {
-			w.places[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16)] = &Place{PIDs: []SourcePID{somePID(), somePID()}}
-		}
-		w.places[netip.MustParsePrefix("2001:db8::/32")] = &Place{Country: "DE", PIDs: []SourcePID{somePID()}}
-	}
-	return w
-}
-
-// drawAddr draws from a space so small that prefixes overlap and tie.
-func drawAddr(rng *rand.Rand) netip.Addr {
-	digit := func() byte { return []byte{0, 1, 2, 3, 128, 255}[rng.IntN(6)] }
-	if rng.IntN(3) == 0 {
-		a := [16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8}
-		for _, i := range []int{4, 5, 7, 15} {
-			a[i] = digit()
-		}
-		return netip.AddrFrom16(a)
-	}
-	return netip.AddrFrom4([4]byte{10, digit(), digit(), digit()})
-}
-
-func (w *world) drawQuery(rng *rand.Rand) Query {
-	q := Query{Pool: w.pools[rng.IntN(len(w.pools))].Name, Client: drawAddr(rng), HTTPS: rng.IntN(4) == 0}
-	q.Path = fmt.Sprintf("/%x", rng.Uint32())
-	switch rng.IntN(40) {
-	case 0:
-		q.Client = netip.Addr{}
-	case 1:
-		q.CDNLoop = []string{"other.example", "altoroute"}
-	case 2:
-		if as := w.edges[rng.IntN(len(w.edges))].Addrs; len(as) > 0 {
-			q.Client = as[0]
-		}
-	}
-	return q
-}
-
-// router builds the real thing from the same data.
-func (w *world) router(t *testing.T, rng *rand.Rand) *Router {
-	t.Helper()
-	cfg := Config{Edges: slices.Clone(w.edges), Pools: slices.Clone(w.pools), Default: w.def}
-	for _, s := range w.sources {
-		cfg.Sources = append(cfg.Sources, Source{Name: s.name, Only: s.only})
-	}
-	rng.Shuffle(len(cfg.Edges), func(i, j int) { cfg.Edges[i], cfg.Edges[j] = cfg.Edges[j], cfg.Edges[i] })
-	r, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(w.places) > 0 {
-		r.SetLocator(w)
-	}
-	for i := range w.sources {
-		if s := &w.sources[i]; s.given {
-			if err := r.Update(s.name, s.maps(t, r, rng)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return r
-}
-
-func (s *sourceSays) maps(t *testing.T, r *Router, rng *rand.Rand) *Maps {
-	t.Helper()
-	var b NetworkMapBuilder
-	owned := slices.Clone(s.owned)
-	for _, i := range rng.Perm(len(s.pids)) {
-		if err := b.PID(s.pids[i]); err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range owned {
-			if o.pid == s.pids[i] {
-				if err := b.Prefix(o.prefix); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
-	tag := VersionTag{"map", "1"}
-	network, err := b.Build(tag)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := NewCostMapBuilder(network, r.Rows(s.name, network))
-	for pair, cost := range s.costs {
-		c.Row(pair[0])
-		c.Cost(pair[1], cost)
-	}
-	costs, err := c.Build(s.info, tag, len(s.costs))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Maps{Network: network, Costs: []*CostMap{costs}}
+	return names
 }
 
 func said(d *Decision) verdict {
@@ -571,6 +515,7 @@ func TestRouteAgainstOracle(t *testing.T) {
 		"how prefix", "how geo", "how catch_all", "how default", "how none",
 		"reason cheapest", "reason within_tolerance", "reason next_cheapest", "reason undefined_cost",
 		"reason same_pid", "reason no_guidance", "reason no_edge", "reason cache_fill",
+		"reason pinned", "reason parent", "reason panic", "reason guidance_off",
 		"sources 1", "sources 2", "sources 3",
 	} {
 		t.Logf("%-24s %7d", b, branches[b])
@@ -587,6 +532,8 @@ func TestOracleNoticesMistakes(t *testing.T) {
 		"cost direction swapped":              costsSwapped,
 		"prefixes matched in insertion order": insertionOrder,
 		"undefined cost taken as zero":        undefinedIsZero,
+		"unknown health taken as down":        unknownIsDown,
+		"parents asked at once":               parentsAtOnce,
 	} {
 		differences, _ := compare(t, 500, 25, m, false)
 		t.Logf("%s: %d of 12500 decisions differ", name, differences)

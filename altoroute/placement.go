@@ -3,7 +3,10 @@
 
 package altoroute
 
-import "net/netip"
+import (
+	"math"
+	"net/netip"
+)
 
 // A spot is a rung of the ladder: a PID that may stand for a client.
 type spot struct {
@@ -13,6 +16,17 @@ type spot struct {
 	place    *Place
 	byPrefix bool // bits is the length of the prefix that matched
 	bits     int
+}
+
+// cost returns what an edge costs a client at this spot, NaN when undefined.
+func (s *spot) cost(edge int32) float64 {
+	if s.guidance == nil {
+		return math.NaN()
+	}
+	if row := s.guidance.maps.Costs[0].rows[s.guidance.pids[edge]]; row != nil {
+		return row[s.pid]
+	}
+	return math.NaN()
 }
 
 // place walks down the ladder to the first PID that has a defined cost from
@@ -69,7 +83,12 @@ func (l *ladder) try(s spot) bool {
 	if l.first.guidance == nil {
 		l.first = s
 	}
-	return s.guidance.rankings[l.pool.index].defined(s.pid)
+	for _, t := range l.pool.tiers {
+		if s.guidance.rankings[t.index].defined(s.pid) {
+			return true
+		}
+	}
+	return false
 }
 
 // prefixes appends the longest matching prefix of each source that may speak

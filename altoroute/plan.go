@@ -6,6 +6,7 @@ package altoroute
 import (
 	"math"
 	"slices"
+	"time"
 )
 
 // A plan is everything a question needs, and never changes.
@@ -13,6 +14,12 @@ type plan struct {
 	router   *Router
 	guidance []*guidance // by source; nil where a source has given none yet
 	locator  Locator     // may be nil
+	states   []edgeState // by edge
+	pools    []poolState // by pool
+
+	// What clients tell of edges; nil where nothing is.
+	trials  map[loadKey]*trial
+	demoted map[loadKey]time.Time
 }
 
 // guidance is one source's maps made ready: shared by all pools the place of
@@ -21,7 +28,7 @@ type guidance struct {
 	source   *source
 	maps     *Maps
 	pids     []pidIndex // by edge
-	rankings []*ranking // by pool
+	rankings []*ranking // by tier
 }
 
 func newGuidance(r *Router, s *source, m *Maps) *guidance {
@@ -30,12 +37,14 @@ func newGuidance(r *Router, s *source, m *Maps) *guidance {
 		g.pids[i] = r.edges[i].locate(s.Name, m.Network)
 	}
 	for _, p := range r.pools {
-		g.rankings = append(g.rankings, newRanking(p, g.pids, m))
+		for _, t := range p.tiers { // in the order of their indices
+			g.rankings = append(g.rankings, newRanking(t.edges, g.pids, m))
+		}
 	}
 	return g
 }
 
-// A ranking orders a pool's edges for every client PID of a source. Edges in
+// A ranking orders a tier's edges for every client PID of a source. Edges in
 // one PID cost the same from everywhere, so that what is ranked are groups of
 // edges, not edges: ten thousand edges are still only some hundred PIDs.
 type ranking struct {
@@ -45,7 +54,7 @@ type ranking struct {
 	order  []int32 // rows of all groups, from the best
 }
 
-// A group is the edges of a pool that lie in one PID.
+// A group is the edges of a tier that lie in one PID.
 type group struct {
 	pid   pidIndex // noPID for the edges that the source does not place
 	edges []int32
@@ -60,11 +69,11 @@ func (g *group) cost(to pidIndex) float64 {
 	return g.costs[to]
 }
 
-func newRanking(p *pool, pids []pidIndex, m *Maps) *ranking {
+func newRanking(edges []int32, pids []pidIndex, m *Maps) *ranking {
 	costs := m.Costs[0]
 	r := &ranking{info: &costs.info}
 	at := make(map[pidIndex]int)
-	for _, e := range p.edges {
+	for _, e := range edges {
 		pid := pids[e]
 		i, ok := at[pid]
 		if !ok {

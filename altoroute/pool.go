@@ -17,8 +17,12 @@ import (
 type Pool struct {
 	// Name is unique among the pools.
 	Name string
-	// Edges are the names of the pool's edges. Empty means all edges.
+	// Edges are the names of the pool's edges. Empty means all edges but those
+	// of Parents.
 	Edges []string
+	// Parents are groups of edges by name, each of which is asked for only
+	// where no edge of the groups before may serve: parents, then an origin.
+	Parents [][]string
 	// URL, when set, is used in place of the edges' own URLs, with {edge}
 	// standing for the edge's name: "https://{edge}.video.example.net".
 	URL string
@@ -30,7 +34,22 @@ type Pool struct {
 	// Key says what makes two requests ask for the same content. The zero
 	// value is the path.
 	Key ContentKey
+	// Serves are the requests that the pool is for.
+	Serves Class
+	// Pins send some clients to an edge of the pool outright.
+	Pins []Pin
+	// Unguided turns guidance off: all content is spread by content key.
+	Unguided bool
+	// Panic is the share of the pool's edges, of those that nothing but their
+	// health speaks against, below which too few are up for health to be
+	// believed. It counts no longer then, though edges that are up come first.
+	// Zero is DefaultPanic; negative is never, also where no edge is left.
+	Panic float64
 }
+
+// DefaultPanic is one half: whoever sees most of a CDN down at once is more
+// likely to be blind.
+const DefaultPanic = 0.5
 
 // ParsePoolURL reads a Pool's URL and checks it with the name of an edge in
 // the place of {edge}.
@@ -119,11 +138,17 @@ func (p *Pool) Validate() error {
 		return fmt.Errorf("pool: %w", err)
 	}
 	seen := make(map[string]bool, len(p.Edges))
-	for _, e := range p.Edges {
+	for _, e := range slices.Concat(append([][]string{p.Edges}, p.Parents...)...) {
 		if seen[e] {
 			return fmt.Errorf("pool %s lists edge %s twice", p.Name, e)
 		}
 		seen[e] = true
+	}
+	if err := p.Serves.Validate(); err != nil {
+		return fmt.Errorf("pool %s: %w", p.Name, err)
+	}
+	if !(p.Panic <= 1) {
+		return fmt.Errorf("pool %s: panic %v is out of range: write 0%% to 100%%", p.Name, p.Panic)
 	}
 	if p.URL != "" {
 		if _, err := ParsePoolURL(p.URL, "edge"); err != nil {

@@ -21,8 +21,13 @@ type Query struct {
 	Path, RawQuery string
 	// HTTPS says that the client came by https. It is then never sent to http.
 	HTTPS bool
+	// Host is the host of the request without a port. Only Class asks for it.
+	Host string
 	// CDNLoop holds the values of the CDN-Loop header (RFC 8586).
 	CDNLoop []string
+	// Failed names edges that the client says it could not reach. They come
+	// after all others.
+	Failed []string
 }
 
 // A Decision says where a client is sent and why. It holds views of the plan,
@@ -34,7 +39,8 @@ type Decision struct {
 	Edge *Edge
 	// Reason says why this edge, or why none.
 	Reason Reason
-	// Cost is from the edge's PID to the client's; NaN when undefined.
+	// Cost is from the edge's PID to the client's; NaN when undefined or, with a
+	// pin or guidance turned off, not looked at.
 	Cost float64
 
 	// How the client was placed.
@@ -50,7 +56,15 @@ type Decision struct {
 	// Maps is the source's guidance that decided; nil where Source is empty.
 	Maps *Maps
 
-	base *url.URL
+	base   *url.URL
+	client netip.Addr
+	key    uint64   // of the content
+	pool   int      // the index of Pool
+	edge   int32    // the index of Edge, -1 where there is none
+	source int32    // the index of Source, -1 where there is none
+	pid    pidIndex // of PID, with source
+
+	division *division // of what by cost alone falls to one edge, nil where that has all of it
 }
 
 // Placement is the rung of the ladder that placed a client.
@@ -80,9 +94,14 @@ const (
 	Cheapest        Reason = "cheapest"         // the least cost in the pool
 	WithinTolerance Reason = "within_tolerance" // a little dearer, which the pool's tolerance allows
 	NextCheapest    Reason = "next_cheapest"    // the least cost among the edges that are eligible
+	Overflow        Reason = "overflow"         // cheaper edges have not the capacity for all of the PID's content
 	UndefinedCost   Reason = "undefined_cost"   // no eligible edge has a defined cost
 	SamePID         Reason = "same_pid"         // no guidance, but the edge is in the client's PID
 	NoGuidance      Reason = "no_guidance"      // no guidance: by content key only
+	GuidanceOff     Reason = "guidance_off"     // the operator turned guidance off: by content key only
+	Pinned          Reason = "pinned"           // the operator pinned the client to this edge
+	ParentGroup     Reason = "parent"           // no edge of the groups before may serve
+	Panic           Reason = "panic"            // every edge that may serve is down: health does not count
 	NoEdge          Reason = "no_edge"          // no edge is eligible
 	CacheFill       Reason = "cache_fill"       // the request comes from an edge: not to be redirected
 )
@@ -95,166 +114,54 @@ func (r *Router) Route(q Query) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	return r.plan.Load().decide(pool, &q, nil), nil
+	p := r.plan.Load()
+	d := p.decide(pool, &q, nil)
+	if d.edge >= 0 {
+		p.note(&d)
+	}
+	return d, nil
 }
 
-// decide is the one decision. Explain sees each candidate pass by.
-func (p *plan) decide(pool *pool, q *Query, see func(candidate)) Decision {
+// note has the plan learn of a decision that is carried out.
+func (p *plan) note(d *Decision) {
+	if s := &p.states[d.edge]; s.noting {
+		s.drain.note(d.key)
+	}
+	if m := p.pools[d.pool].meter; m != nil {
+		m.count(d)
+	}
+	if p.trials != nil && d.source >= 0 && d.client.IsValid() {
+		if t := p.trials[loadKey{d.source, d.pid, d.edge}]; t != nil {
+			t.sent.add(d.client)
+		}
+	}
+}
+
+// decide is the one decision. Explain has the candidates listed.
+func (p *plan) decide(pool *pool, q *Query, seen *[]candidate) Decision {
 	q.Client = q.Client.Unmap().WithZone("")
 	if p.router.fills.has(q.Client, q.CDNLoop) {
-		return Decision{Pool: pool.Name, Reason: CacheFill, How: Unplaced, Cost: math.NaN()}
+		return Decision{Pool: pool.Name, Reason: CacheFill, How: Unplaced, Cost: math.NaN(), edge: -1}
 	}
-	at := p.place(pool, q.Client)
-	c := contest{pool: pool, edges: p.router.edges, client: q.Client, https: q.HTTPS, see: see, winner: -1}
+	c := contest{plan: p, pool: pool, query: *q, seen: seen, winner: -1}
 	c.key = pool.Key.Sum(q.Path, q.RawQuery)
-	if at.how == Unplaced {
-		c.unguided(at)
-	} else {
-		c.guided(at)
+	c.bidKey = c.key
+	settings := &p.pools[pool.index]
+	at := spot{how: Unplaced}
+	if !settings.unguided {
+		at = p.place(pool, q.Client)
 	}
-	return c.decision(at)
-}
-
-// contest is the choice among the edges of a pool: who is eligible, whose cost
-// is within the band of the least, whose bid for the content key wins.
-type contest struct {
-	pool   *pool
-	edges  []edge
-	client netip.Addr
-	https  bool
-	key    uint64
-	see    func(candidate) // nil on the request path
-
-	winner int32 // -1 as long as nobody was eligible
-	bid    bid
-	cost   float64
-	reason Reason
-}
-
-// A candidate is what passed through a contest.
-type candidate struct {
-	edge   int32
-	pid    pidIndex
-	cost   float64
-	bid    bid
-	fault  string // why the edge is not eligible; empty when it is
-	inBand bool   // the edge took part in the bidding
-}
-
-// guided holds the contest among the groups in the order of their cost.
-func (c *contest) guided(at spot) {
-	r := at.guidance.rankings[c.pool.index]
-	order := r.of(at.pid)
-	limit, open := math.NaN(), true
-	for _, i := range order {
-		g := &r.groups[i]
-		cost := g.cost(at.pid)
-		if c.winner >= 0 && r.info.better(limit, cost) {
-			if open = false; c.see == nil {
-				break
-			}
-		}
-		first := c.winner < 0
-		for _, e := range g.edges {
-			c.enter(e, g.pid, cost, open)
-		}
-		if first && c.winner >= 0 {
-			limit = r.info.limit(cost, c.pool.Tolerance)
-		}
+	c.at, c.place = at, at.place
+	if settings.needsPlace && c.place == nil && p.locator != nil && q.Client.IsValid() {
+		c.place = p.locator.Locate(q.Client)
 	}
-	if c.winner < 0 {
-		return
+	c.pinned = settings.pins.edge(q.Client, c.place)
+	if settings.hot[c.key] && q.Client.IsValid() {
+		c.bidKey = scatter(c.key, q.Client)
 	}
-	least := r.groups[order[0]].cost(at.pid)
-	switch {
-	case math.IsNaN(c.cost):
-		c.reason = UndefinedCost
-	case !r.info.better(least, c.cost):
-		c.reason = Cheapest
-	case r.info.better(r.info.limit(least, c.pool.Tolerance), c.cost):
-		c.reason = NextCheapest
-	default:
-		c.reason = WithinTolerance
+	c.run()
+	if settings.spreading != nil && c.winner >= 0 && c.reason != Pinned {
+		c.overflow(settings.spreading[at.key(c.winner)])
 	}
-}
-
-// unguided holds the contest where no rung has a cost: first among the edges
-// in the first PID found, else among all.
-func (c *contest) unguided(at spot) {
-	elsewhere := func(int32) bool { return true }
-	if at.guidance != nil {
-		pids := at.guidance.pids
-		elsewhere = func(e int32) bool { return pids[e] != at.pid }
-		for _, e := range c.pool.edges {
-			if !elsewhere(e) {
-				c.enter(e, pids[e], math.NaN(), true)
-			}
-		}
-	}
-	c.reason = SamePID
-	open := c.winner < 0
-	if open {
-		c.reason = NoGuidance
-	} else if c.see == nil {
-		return
-	}
-	for _, e := range c.pool.edges {
-		if elsewhere(e) {
-			pid := noPID
-			if at.guidance != nil {
-				pid = at.guidance.pids[e]
-			}
-			c.enter(e, pid, math.NaN(), open)
-		}
-	}
-}
-
-// enter lets an edge bid if it is eligible and the band is still open.
-func (c *contest) enter(e int32, pid pidIndex, cost float64, open bool) {
-	edge := &c.edges[e]
-	fault := c.fault(e)
-	if !open && c.see == nil {
-		return
-	}
-	b := bid{draw: draw(c.key, edge.seed), weight: edge.weight}
-	if c.see != nil {
-		c.see(candidate{edge: e, pid: pid, cost: cost, bid: b, fault: fault, inBand: open && fault == ""})
-	}
-	if !open || fault != "" {
-		return
-	}
-	// Of two equal bids the one whose name comes first wins: indices go by name.
-	if c.winner < 0 || b.beats(c.bid) || !c.bid.beats(b) && e < c.winner {
-		c.winner, c.bid, c.cost = e, b, cost
-	}
-}
-
-// fault returns why an edge may not serve the request; empty when it may.
-func (c *contest) fault(e int32) string {
-	switch {
-	case c.https && c.pool.bases[e].Scheme == "http":
-		return "the client came by https and must not be sent to http"
-	case !c.edges[e].Family.serves(c.client):
-		return "the edge serves the other address family"
-	}
-	return ""
-}
-
-// decision sums the contest up.
-func (c *contest) decision(at spot) Decision {
-	d := Decision{Pool: c.pool.Name, Reason: NoEdge, Cost: math.NaN(), How: at.how, Place: at.place}
-	if at.guidance != nil {
-		d.Maps = at.guidance.maps
-		d.Source = at.guidance.source.Name
-		d.PID = d.Maps.Network.names[at.pid]
-		if at.byPrefix {
-			d.Prefix, _ = c.client.Prefix(at.bits)
-		}
-	}
-	if c.winner >= 0 {
-		d.Edge = &c.edges[c.winner].Edge
-		d.base = c.pool.bases[c.winner]
-		d.Cost, d.Reason = c.cost, c.reason
-	}
-	return d
+	return c.decision()
 }

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gaissmai/bart"
 )
@@ -33,6 +33,12 @@ type Config struct {
 	// CDNID is the name by which this CDN's own requests are known in CDN-Loop
 	// (RFC 8586). Empty means DefaultCDNID.
 	CDNID string
+	// Ramp is how long an edge that was down takes to get all its content back.
+	// Zero is no time.
+	Ramp time.Duration
+	// Routers is how many routers share the edges: each plans with its part of
+	// their capacities. Zero is one.
+	Routers int
 }
 
 // A Source is one provider's guidance. Costs are compared within a source
@@ -58,30 +64,46 @@ type Router struct {
 	edges   []edge
 	pools   []*pool
 	byName  map[string]*pool
+	tiers   int // of all pools
 	def     SourcePID
 	fills   cacheFills
+	ramp    time.Duration
+	routers float64
 
-	mu   sync.Mutex // held while a plan is built; never by a question
-	plan atomic.Pointer[plan]
+	mu         sync.Mutex // held while a plan is built; never by a question
+	conditions conditions // guarded by mu
+	plan       atomic.Pointer[plan]
 }
 
 type source struct {
 	Source
-	only *bart.Lite // nil is everywhere
+	index int
+	only  *bart.Lite // nil is everywhere
 }
 
 type edge struct {
 	Edge
-	seed   uint64
-	weight uint64
+	seed    uint64
+	weight  uint64
+	limited bool // Serves is not everything
 }
 
 // pool is a Pool made ready: its edges by index, in the order of their names.
 type pool struct {
 	Pool
-	index int
+	index   int
+	edges   []int32 // of all tiers
+	tiers   []*tier
+	bases   []*url.URL // by the index of the edge; nil for edges of other pools
+	limited bool       // Serves is not everything
+	panic   float64
+}
+
+// A tier is the edges of a pool that come into question together: those of the
+// pool, then each group of its parents.
+type tier struct {
+	index int // among all tiers of all pools
 	edges []int32
-	bases []*url.URL // by the index of the edge; nil for edges of other pools
 }
 
 // New checks the configuration as a whole and returns a Router that has no
@@ -111,101 +133,18 @@ func New(cfg Config) (*Router, error) {
 		}
 	}
 	r.fills = newCacheFills(cfg.CDNID, r.edges, r.pools)
-	r.plan.Store(&plan{router: r, guidance: make([]*guidance, len(r.sources))})
+	if cfg.Ramp < 0 {
+		return nil, fmt.Errorf("ramp %s is negative", cfg.Ramp)
+	}
+	if cfg.Routers < 0 {
+		return nil, fmt.Errorf("routers %d: write how many share the edges, 1 or more", cfg.Routers)
+	}
+	r.ramp, r.routers = cfg.Ramp, float64(max(cfg.Routers, 1))
+	r.conditions = newConditions(len(r.edges), len(r.pools))
+	first := &plan{router: r, guidance: make([]*guidance, len(r.sources))}
+	r.condition(first, nil)
+	r.plan.Store(first)
 	return r, nil
-}
-
-func (r *Router) setSources(sources []Source) error {
-	for _, s := range sources {
-		if err := CheckName(s.Name); err != nil {
-			return fmt.Errorf("source: %w", err)
-		}
-		if slices.ContainsFunc(r.sources, func(o source) bool { return o.Name == s.Name }) {
-			return fmt.Errorf("source %s is defined twice", s.Name)
-		}
-		made := source{Source: s}
-		for _, p := range s.Only {
-			if !p.IsValid() {
-				return fmt.Errorf("source %s: only: not a prefix", s.Name)
-			}
-			if made.only == nil {
-				made.only = new(bart.Lite)
-			}
-			made.only.Insert(p)
-		}
-		r.sources = append(r.sources, made)
-	}
-	return nil
-}
-
-func (r *Router) setEdges(edges []Edge) error {
-	if len(edges) == 0 {
-		return errors.New("there are no edges: clients have nowhere to go")
-	}
-	edges = slices.Clone(edges)
-	slices.SortFunc(edges, func(a, b Edge) int { return strings.Compare(a.Name, b.Name) })
-	for i, e := range edges {
-		e.PIDs = slices.Clone(e.PIDs)
-		for j, p := range e.PIDs {
-			resolved, err := r.Resolve(p)
-			if err != nil {
-				return fmt.Errorf("edge %s: %w", e.Name, err)
-			}
-			e.PIDs[j] = resolved
-		}
-		if err := e.Validate(); err != nil {
-			return err
-		}
-		if i > 0 && edges[i-1].Name == e.Name {
-			return fmt.Errorf("edge %s is defined twice", e.Name)
-		}
-		r.edges = append(r.edges, edge{Edge: e, seed: seed(e.Name), weight: uint64(max(e.Weight, 1))})
-	}
-	return nil
-}
-
-func (r *Router) setPools(pools []Pool) error {
-	if len(pools) == 0 {
-		pools = []Pool{{Name: DefaultName}}
-	}
-	for i, p := range pools {
-		if err := p.Validate(); err != nil {
-			return err
-		}
-		if _, ok := r.byName[p.Name]; ok {
-			return fmt.Errorf("pool %s is defined twice", p.Name)
-		}
-		made := &pool{Pool: p, index: i, bases: make([]*url.URL, len(r.edges))}
-		for _, name := range p.Edges {
-			e, ok := slices.BinarySearchFunc(r.edges, name, func(e edge, name string) int { return strings.Compare(e.Name, name) })
-			if !ok {
-				return fmt.Errorf("pool %s: there is no edge %s", p.Name, name)
-			}
-			made.edges = append(made.edges, int32(e)) //nolint:gosec // far fewer edges
-		}
-		slices.Sort(made.edges)
-		if len(p.Edges) == 0 {
-			for e := range r.edges {
-				made.edges = append(made.edges, int32(e))
-			}
-		}
-		for _, e := range made.edges {
-			made.bases[e] = r.edges[e].URL
-			if p.URL != "" {
-				base, err := ParsePoolURL(p.URL, r.edges[e].Name)
-				if err != nil {
-					return fmt.Errorf("pool %s, edge %s: %w", p.Name, r.edges[e].Name, err)
-				}
-				made.bases[e] = base
-				if len(made.edges) > 1 && !strings.Contains(p.URL, "{edge}") {
-					return fmt.Errorf("pool %s: URL %q is the same for all its edges: put {edge} where the edge's name belongs", p.Name, p.URL)
-				}
-			}
-		}
-		r.pools = append(r.pools, made)
-		r.byName[p.Name] = made
-	}
-	return nil
 }
 
 // Resolve gives a bare PID the name of the only source there is. It fails when
@@ -269,6 +208,15 @@ func (r *Router) EdgeURL(pool string, e *Edge) *url.URL {
 	return nil
 }
 
+// AllEdges returns the edges of all pools, by name, sorted.
+func (r *Router) AllEdges() []*Edge {
+	edges := make([]*Edge, len(r.edges))
+	for i := range r.edges {
+		edges[i] = &r.edges[i].Edge
+	}
+	return edges
+}
+
 // Edges returns the edges of a pool, by name, sorted. They are the ones that
 // Decision.Edge points to.
 func (r *Router) Edges(pool string) []*Edge {
@@ -299,56 +247,6 @@ func (r *Router) PID(e *Edge, source string) string {
 // ErrNoSuchPool is returned for the name of a pool that is not configured.
 var ErrNoSuchPool = errors.New("no pool")
 
-// Rows returns the PIDs of a source whose rows of costs the edges need, as
-// placed by the given network map: what to read of a cost map. Sorted.
-func (r *Router) Rows(source string, m *NetworkMap) []string {
-	rows := make(map[string]bool)
-	for i := range r.edges {
-		if pid := r.edges[i].locate(source, m); pid != noPID {
-			rows[m.names[pid]] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(rows))
-}
-
-// UnknownPIDs returns an error for each edge, and the default PID, that names
-// a PID which this network map of its source does not define. It has no
-// costs then. A PID without addresses is known.
-func (r *Router) UnknownPIDs(source string, m *NetworkMap) []error {
-	var errs []error
-	check := func(who string, p SourcePID) {
-		if p.Source == source && !m.Has(p.PID) {
-			errs = append(errs, fmt.Errorf("%s: source %s has no PID %q in network map %s: name one that it has", who, source, p.PID, m.Tag()))
-		}
-	}
-	for i := range r.edges {
-		for _, p := range r.edges[i].PIDs {
-			check("edge "+r.edges[i].Name, p)
-		}
-	}
-	check("default_pid", r.def)
-	return errs
-}
-
-// Unguided returns an error for each edge that is meant to lie in a source's
-// network and has no cost there: its address is in no PID, or there is no cost
-// from its PID. It ranks after all others. That a PID is unknown is for
-// UnknownPIDs.
-func (r *Router) Unguided(source string, m *Maps) []error {
-	var errs []error
-	costs := m.Costs[0]
-	for i := range r.edges {
-		e := &r.edges[i]
-		switch pid := e.locate(source, m.Network); {
-		case pid != noPID && !slices.ContainsFunc(costs.rows[pid], func(c float64) bool { return !math.IsNaN(c) }):
-			errs = append(errs, fmt.Errorf("edge %s: the cost map of source %s has no cost from its PID %q", e.Name, source, m.Network.names[pid]))
-		case pid == noPID && len(e.Addrs) > 0 && !slices.ContainsFunc(e.PIDs, func(p SourcePID) bool { return p.Source == source }):
-			errs = append(errs, fmt.Errorf("edge %s: no prefix of source %s covers its address %s", e.Name, source, e.Addrs[0]))
-		}
-	}
-	return errs
-}
-
 // Update puts a source's new guidance in force: it builds the plan beside the
 // one in use and swaps it in. Nil maps take the source's guidance away. On an
 // error the plan stays as it was.
@@ -369,13 +267,22 @@ func (r *Router) Update(source string, m *Maps) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old := r.plan.Load()
-	next := &plan{router: r, guidance: slices.Clone(old.guidance), locator: old.locator}
+	next := *r.plan.Load()
+	next.guidance = slices.Clone(next.guidance)
+	before := next.guidance[at]
 	next.guidance[at] = nil
 	if m != nil {
 		next.guidance[at] = newGuidance(r, &r.sources[at], m)
 	}
-	r.plan.Store(next)
+	next.trials = follow(next.trials, at, before, next.guidance[at])
+	next.demoted = follow(next.demoted, at, before, next.guidance[at])
+	next.pools = slices.Clone(next.pools)
+	for i := range next.pools {
+		s := &next.pools[i]
+		s.meter = s.meter.follow(at, next.guidance[at])
+		s.spreading = follow(s.spreading, at, before, next.guidance[at])
+	}
+	r.plan.Store(&next)
 	return nil
 }
 
@@ -407,6 +314,6 @@ func (r *Router) Guided(name string) bool {
 		return false
 	}
 	return slices.ContainsFunc(r.plan.Load().guidance, func(g *guidance) bool {
-		return g != nil && g.rankings[p.index].guides()
+		return g != nil && slices.ContainsFunc(p.tiers, func(t *tier) bool { return g.rankings[t.index].guides() })
 	})
 }

@@ -1,0 +1,74 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package altoroute
+
+// A loadKey names a load: a source's client PID, and the edge to which its
+// content falls. Clients without a PID are of source -1.
+type loadKey struct {
+	source int32
+	pid    pidIndex
+	edge   int32
+}
+
+// key returns the name of the load that content of a client at this spot is
+// part of, if it falls to the edge.
+func (s *spot) key(edge int32) loadKey {
+	if s.guidance == nil {
+		return loadKey{-1, noPID, edge}
+	}
+	return loadKey{int32(s.guidance.source.index), s.pid, edge} //nolint:gosec // a handful
+}
+
+// follow returns what is known of loads for new guidance of a source: PIDs of
+// the same name are as before.
+func follow[M ~map[loadKey]V, V any](m M, source int, before, now *guidance) M {
+	if m == nil || before == nil {
+		return m
+	}
+	next := make(M, len(m))
+	for key, value := range m {
+		if int(key.source) == source {
+			if now == nil {
+				continue
+			}
+			if key.pid = now.maps.Network.pid(before.maps.Network.names[key.pid]); key.pid == noPID {
+				continue
+			}
+		}
+		next[key] = value
+	}
+	return next
+}
+
+// inherit returns what an earlier Router knew of loads for this one, whose
+// sources, PIDs and edges may have other indices.
+func inherit[M ~map[loadKey]V, V any](r *Router, m M, from, to *plan) M {
+	var next M
+	for key, value := range m {
+		now, ok := r.inheritKey(key, from, to)
+		if !ok {
+			continue
+		}
+		if next == nil {
+			next = make(M)
+		}
+		next[now] = value
+	}
+	return next
+}
+
+func (r *Router) inheritKey(key loadKey, from, to *plan) (loadKey, bool) {
+	edge, ok := r.edge(from.router.edges[key.edge].Name)
+	now := loadKey{-1, noPID, edge}
+	if !ok || key.source < 0 {
+		return now, ok
+	}
+	source := r.source(from.router.sources[key.source].Name)
+	if source < 0 || to.guidance[source] == nil || from.guidance[key.source] == nil {
+		return now, false
+	}
+	now.source = int32(source) //nolint:gosec // a handful
+	now.pid = to.guidance[source].maps.Network.pid(from.guidance[key.source].maps.Network.names[key.pid])
+	return now, now.pid != noPID
+}

@@ -1,0 +1,291 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package altoroute
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// poolState is what a plan knows of a pool beside its rankings.
+type poolState struct {
+	unguided   bool
+	pins       *pins
+	needsPlace bool // the client's place counts beyond the ladder
+	panic      bool
+	up, fit    int // edges that are not down, of those that only their health could speak against
+
+	meter     *meter    // nil where no edge has a limit
+	spreading spreading // nil where costs decide alone
+	hot       map[uint64]bool
+}
+
+// Learn takes over what checks say of edges, by name; edges that the Router
+// does not have are ignored. An edge that is no longer down gets its content
+// back over Config.Ramp, counted from now.
+func (r *Router) Learn(of map[string]Condition, now time.Time) {
+	r.change(now, func(c *conditions) {
+		for name, is := range of {
+			if e, ok := r.edge(name); ok {
+				c.learn(int(e), is, now)
+			}
+		}
+	})
+}
+
+// Set puts what an operator has set by hand in force for an edge. The zero
+// Setting leaves the edge to its checks.
+func (r *Router) Set(edge string, s Setting, now time.Time) error {
+	e, ok := r.edge(edge)
+	if !ok {
+		return fmt.Errorf("there is no edge %s", edge)
+	}
+	r.change(now, func(c *conditions) { c.set(int(e), s) })
+	return nil
+}
+
+// SetPool puts what an operator has set by hand in force for a pool. Pins to
+// edges that there are no more are ignored.
+func (r *Router) SetPool(name string, s PoolSetting, now time.Time) error {
+	p, err := r.pool(name)
+	if err != nil {
+		return err
+	}
+	for _, pin := range s.Pins {
+		if err := pin.Validate(); err != nil {
+			return err
+		}
+	}
+	r.change(now, func(c *conditions) { c.pools[p.index] = s })
+	return nil
+}
+
+// Tick lets time pass: drains and ramps go on, and where edges have limits,
+// what was asked for since the last Tick is divided anew. It is to be called
+// about once a second.
+func (r *Router) Tick(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.plan.Load()
+	metered := before.metered()
+	if !metered && !r.conditions.moving(r.ramp) && len(before.trials)+len(before.demoted) == 0 {
+		return
+	}
+	r.conditions.now = now
+	for i := range before.pools {
+		if m := before.pools[i].meter; m != nil {
+			m.read(now)
+		}
+	}
+	next := *before
+	r.condition(&next, before)
+	r.judge(&next, now)
+	if metered {
+		r.spread(&next, before)
+		r.heat(&next, before)
+	}
+	r.plan.Store(&next)
+}
+
+// heat finds the content that is too hot for one edge: more than a hundredth of
+// what the smallest can do.
+func (r *Router) heat(next, before *plan) {
+	for i, pool := range r.pools {
+		m := next.pools[i].meter
+		if m == nil {
+			continue
+		}
+		least := math.Inf(1)
+		for _, e := range pool.edges {
+			if c := next.states[e].capacity; c > 0 {
+				least = min(least, c)
+			}
+		}
+		next.pools[i].hot = m.keys.hot(least/100, before.pools[i].hot)
+	}
+}
+
+// Inherit takes over what an earlier Router has learned and was told by hand of
+// sources, edges and pools of the same names.
+func (r *Router) Inherit(before *Router, now time.Time) {
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	r.change(now, func(c *conditions) {
+		for e := range r.edges {
+			if was, ok := before.edge(r.edges[e].Name); ok {
+				c.inherit(e, &before.conditions, int(was))
+			}
+		}
+		for _, p := range r.pools {
+			if was, ok := before.byName[p.Name]; ok {
+				c.pools[p.index] = before.conditions.pools[was.index]
+			}
+		}
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from, next := before.plan.Load(), *r.plan.Load()
+	next.demoted = inherit(r, from.demoted, from, &next)
+	next.pools = slices.Clone(next.pools)
+	for _, p := range r.pools {
+		was, ok := before.byName[p.Name]
+		s := &next.pools[p.index]
+		if !ok || s.meter == nil || from.pools[was.index].meter == nil {
+			continue
+		}
+		r.inheritMeter(s.meter, from.pools[was.index].meter, from)
+		s.spreading = inherit(r, from.pools[was.index].spreading, from, &next)
+		for key, d := range s.spreading {
+			s.spreading[key] = d.renamed(key.edge, func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) })
+		}
+		s.hot = from.pools[was.index].hot
+	}
+	r.plan.Store(&next)
+}
+
+// change alters the conditions and puts a plan that knows them in force.
+func (r *Router) change(now time.Time, alter func(*conditions)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conditions.now = now
+	alter(&r.conditions)
+	before := r.plan.Load()
+	next := *before
+	r.condition(&next, before)
+	if next.metered() {
+		r.spread(&next, before) // at once: what was with an edge that is down goes elsewhere now
+	}
+	r.plan.Store(&next)
+}
+
+// metered reports whether some edge has a limit.
+func (p *plan) metered() bool {
+	return slices.ContainsFunc(p.pools, func(s poolState) bool { return s.meter != nil })
+}
+
+// condition gives a plan the present conditions.
+func (r *Router) condition(p, before *plan) {
+	p.states = make([]edgeState, len(r.edges))
+	for e := range p.states {
+		s := r.conditions.state(e, r.ramp, r.edges[e].Capacity)
+		s.capacity /= r.routers
+		if load := r.conditions.learned[e].Load; load >= believedLoad && before != nil {
+			// Our part of what it can do is to our part of what it does as full
+			// is to its load.
+			if sent := before.sent(e); sent > 0 {
+				s.capacity = min(s.capacity, sent/load)
+			}
+		}
+		p.states[e] = s
+	}
+	p.pools = make([]poolState, len(r.pools))
+	for i, pool := range r.pools {
+		s := r.poolState(pool, p.states)
+		if before != nil {
+			s.meter, s.spreading, s.hot = before.pools[i].meter, before.pools[i].spreading, before.pools[i].hot
+		}
+		switch limited := r.limited(pool, p.states); {
+		case !limited:
+			s.meter, s.spreading, s.hot = nil, nil, nil
+		case s.meter == nil:
+			s.meter = newMeter(r.conditions.now, len(r.edges), p.guidance)
+		}
+		p.pools[i] = s
+	}
+}
+
+// believedLoad is the load from which on it says something of the capacity:
+// that an idle edge is idle does not.
+const believedLoad = 0.5
+
+// limited reports whether some edge of a pool has a limit.
+func (r *Router) limited(pool *pool, states []edgeState) bool {
+	return slices.ContainsFunc(pool.edges, func(e int32) bool {
+		return !math.IsInf(states[e].capacity, 1) || r.conditions.learned[e].Load > 0
+	})
+}
+
+// sent returns how many requests per second an edge gets of all pools.
+func (p *plan) sent(e int) float64 {
+	var sum float64
+	for i := range p.pools {
+		if m := p.pools[i].meter; m != nil {
+			sum += m.sentRate[e]
+		}
+	}
+	return sum
+}
+
+func (r *Router) poolState(pool *pool, states []edgeState) poolState {
+	set := &r.conditions.pools[pool.index]
+	s := poolState{unguided: pool.Unguided || set.Unguided, pins: r.newPins(slices.Concat(set.Pins, pool.Pins))}
+	s.needsPlace = s.pins.byPlace() || len(pool.Serves.Countries) > 0
+	for _, e := range pool.edges {
+		s.needsPlace = s.needsPlace || len(r.edges[e].Serves.Countries) > 0
+		if states[e].gone() {
+			continue
+		}
+		s.fit++
+		if !states[e].down(netip.Addr{}) {
+			s.up++
+		}
+	}
+	s.panic = s.fit > 0 && float64(s.up) < pool.panic*float64(s.fit)
+	return s
+}
+
+// State returns the state in which a client meets an edge, one of StateUp and
+// so on. The zero Addr is a client of any family.
+func (r *Router) State(e *Edge, client netip.Addr) string {
+	i, ok := r.edge(e.Name)
+	if !ok {
+		return ""
+	}
+	return r.plan.Load().states[i].name(client)
+}
+
+// Traffic returns how many requests per second an edge gets from this Router,
+// averaged over some seconds, and this Router's part of its capacity. The rate
+// is measured only where some edge of its pools has a limit; without one of its
+// own, the capacity is +Inf.
+func (r *Router) Traffic(e *Edge) (rate, capacity float64) {
+	i, ok := r.edge(e.Name)
+	if !ok {
+		return 0, 0
+	}
+	r.mu.Lock() // rates are read and written under it
+	defer r.mu.Unlock()
+	p := r.plan.Load()
+	return p.sent(int(i)), p.states[i].capacity
+}
+
+// A PoolCondition says how many edges of a pool are up.
+type PoolCondition struct {
+	// Up are not down, of the Fit that only their health could speak against.
+	Up, Fit int
+	// Panic is true while too few are up for health to be believed.
+	Panic bool
+	// Unguided is true while guidance is turned off.
+	Unguided bool
+	// Divided is how many loads, the content of a PID that falls to one edge,
+	// are divided because that has not the capacity.
+	Divided int
+	// Hot is how much content goes to several edges because it is too much for
+	// one.
+	Hot int
+}
+
+// PoolCondition returns the condition of a pool, named as in Query.Pool. Of a
+// pool that there is not, it is zero.
+func (r *Router) PoolCondition(name string) PoolCondition {
+	p, err := r.pool(name)
+	if err != nil {
+		return PoolCondition{}
+	}
+	s := &r.plan.Load().pools[p.index]
+	return PoolCondition{Up: s.up, Fit: s.fit, Panic: s.panic, Unguided: s.unguided, Divided: len(s.spreading), Hot: len(s.hot)}
+}

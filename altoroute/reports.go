@@ -1,0 +1,191 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package altoroute
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Clients may tell that they could not reach an edge. For the one that tells,
+// another edge is chosen at once. For others in its PID the edge comes after
+// all others only if
+//
+//   - at least minReporters networks of the PID (a /24, or a /48 of IPv6) tell
+//     the same within reportWindow, each counted once however much it tells, and
+//   - they are at least reporterShare of the networks of the PID that were sent
+//     to the edge in the same time, and
+//   - no more than a third of the pool's edges have that fate in the PID.
+//
+// It lasts demotedFor and touches no other PID. So whoever wants to keep an edge
+// from others must have addresses in a fifth of the networks that use it.
+const (
+	minReporters  = 5
+	reporterShare = 0.2
+	reportWindow  = 30 * time.Second
+	demotedFor    = 2 * time.Minute
+	// maxTrials bounds what is being watched: an edge and a PID each.
+	maxTrials = 1024
+)
+
+// A trial watches who is sent from a PID to an edge, and who tells that it
+// could not be reached.
+type trial struct {
+	begun     time.Time
+	reporters networkCounter
+	sent      networkCounter
+}
+
+// networkCounter counts different networks by the bits that their hashes set
+// (linear counting, Whang et al., 1990): within 2 % up to some ten thousand.
+type networkCounter [networkBits / 64]atomic.Uint64
+
+const networkBits = 1 << 13
+
+func (c *networkCounter) add(client netip.Addr) {
+	bit := scatter(0, client) % networkBits
+	if word := &c[bit/64]; word.Load()&(1<<(bit%64)) == 0 {
+		word.Or(1 << (bit % 64))
+	}
+}
+
+func (c *networkCounter) count() float64 {
+	zero := 0
+	for i := range c {
+		zero += bits.OnesCount64(^c[i].Load())
+	}
+	return -networkBits * math.Log(max(float64(zero), 1)/networkBits)
+}
+
+// Report counts that a client could not reach the edge named last in
+// Query.Failed. It counts only if the Router did send this client there: not a
+// client without an address or a PID, nor one that names an edge at random. The
+// same client may tell it as often as it likes.
+func (r *Router) Report(q Query, now time.Time) {
+	pool, err := r.pool(q.Pool)
+	if err != nil || len(q.Failed) == 0 || !q.Client.IsValid() {
+		return
+	}
+	last := q.Failed[len(q.Failed)-1]
+	q.Failed = q.Failed[:len(q.Failed)-1]
+	d := r.plan.Load().decide(pool, &q, nil)
+	if d.Edge == nil || d.Edge.Name != last || d.source < 0 {
+		return
+	}
+	if t := r.trial(&d, now); t != nil {
+		t.reporters.add(d.client)
+		t.sent.add(d.client)
+	}
+}
+
+// trial returns the trial of an edge and a PID, a new one if there is none. It
+// returns nil where there are too many, or where somebody is building a plan:
+// a request waits for nobody, and the next report will do as well.
+func (r *Router) trial(d *Decision, now time.Time) *trial {
+	key := loadKey{d.source, d.pid, d.edge}
+	if t := r.plan.Load().trials[key]; t != nil {
+		return t
+	}
+	if !r.mu.TryLock() {
+		return nil
+	}
+	defer r.mu.Unlock()
+	p := r.plan.Load()
+	if g := p.guidance[d.source]; g == nil || g.maps != d.Maps || len(p.trials) >= maxTrials {
+		return nil // new maps may have come in between
+	}
+	t := p.trials[key]
+	if t == nil {
+		t = &trial{begun: now}
+		next := *p
+		next.trials = maps.Clone(p.trials)
+		if next.trials == nil {
+			next.trials = make(map[loadKey]*trial)
+		}
+		next.trials[key] = t
+		r.plan.Store(&next)
+	}
+	return t
+}
+
+// judge ends the trials whose time is over, and demotions.
+func (r *Router) judge(p *plan, now time.Time) {
+	if len(p.trials)+len(p.demoted) == 0 {
+		return
+	}
+	trials, demoted := make(map[loadKey]*trial), make(map[loadKey]time.Time)
+	for key, until := range p.demoted {
+		if now.Before(until) {
+			demoted[key] = until
+		}
+	}
+	for key, t := range p.trials {
+		switch reporters := t.reporters.count(); {
+		case now.Sub(t.begun) < reportWindow:
+			trials[key] = t
+		case math.Round(reporters) >= minReporters && reporters >= reporterShare*t.sent.count() && r.maySpare(key, demoted):
+			demoted[key] = now.Add(demotedFor)
+		}
+	}
+	p.trials, p.demoted = trials, demoted
+	if len(trials) == 0 {
+		p.trials = nil
+	}
+	if len(demoted) == 0 {
+		p.demoted = nil
+	}
+}
+
+// maySpare reports whether a PID has enough edges to do without one more: in
+// every pool that has it.
+func (r *Router) maySpare(key loadKey, demoted map[loadKey]time.Time) bool {
+	for _, pool := range r.pools {
+		if !slices.Contains(pool.edges, key.edge) {
+			continue
+		}
+		already := 0
+		for _, e := range pool.edges {
+			if _, ok := demoted[loadKey{key.source, key.pid, e}]; ok {
+				already++
+			}
+		}
+		if 3*(already+1) > max(len(pool.edges), 3) {
+			return false
+		}
+	}
+	return true
+}
+
+// Demoted returns the edges that clients of a PID tell they cannot reach, by
+// source and PID: what Report and Tick have come to believe.
+func (r *Router) Demoted() []Demotion {
+	p := r.plan.Load()
+	var all []Demotion
+	for key, until := range p.demoted {
+		if g := p.guidance[key.source]; g != nil {
+			all = append(all, Demotion{r.edges[key.edge].Name, SourcePID{g.source.Name, g.maps.Network.names[key.pid]}, until})
+		}
+	}
+	slices.SortFunc(all, func(a, b Demotion) int {
+		return cmp.Or(cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.PID.String(), b.PID.String()))
+	})
+	return all
+}
+
+// A Demotion is an edge that comes after all others for clients in a PID.
+type Demotion struct {
+	Edge  string
+	PID   SourcePID
+	Until time.Time
+}
+
+// Trials returns how many edges and PIDs are being watched because a client
+// told that it could not reach the edge.
+func (r *Router) Trials() int { return len(r.plan.Load().trials) }

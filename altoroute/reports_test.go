@@ -1,0 +1,154 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package altoroute
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// crowd is a PID with many networks, and another one.
+func crowd(t *testing.T) *Router {
+	t.Helper()
+	cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("near", "here"), edgeAt("next", "there"), edgeAt("far", "away")}}
+	return mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8 2001:db8::/32", "there 172.16.0.0/12", "away"},
+		"here here 0", "here there 2", "there here 1", "there there 3", "away here 9", "away there 9")
+}
+
+// member returns an address in one of the networks of the PID.
+func member(network, host int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(network >> 8), byte(network), byte(host)})
+}
+
+// visit has so many networks ask, each with some hosts.
+func visit(t *testing.T, r *Router, networks int) {
+	t.Helper()
+	for n := range networks {
+		for host := range 3 {
+			if _, err := r.Route(Query{Client: member(n, host), Path: "/a"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestReportsLowerAnEdgeForItsPIDOnly(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		visitors, reporters int
+		each                int // reports by each host of each network
+		lowered             bool
+	}{
+		{"nobody tells", 100, 0, 0, false},
+		{"one host tells a hundred thousand times", 100, 1, 100_000, false},
+		{"four networks of four", 4, 4, 10, false},
+		{"five of five", 5, 5, 1, true},
+		{"a tenth of the networks", 1000, 100, 10, false},
+		{"a fifth and a little more", 1000, 230, 1, true},
+		{"all of them", 1000, 1000, 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := crowd(t)
+			now := epoch
+			report := func(network int) {
+				for i := range c.each {
+					r.Report(Query{Client: member(network, i%250), Path: "/a", Failed: []string{"near"}}, now)
+				}
+			}
+			// The first report opens the trial; what came before does not count.
+			if c.reporters > 0 {
+				report(0)
+			}
+			visit(t, r, c.visitors)
+			for n := range c.reporters {
+				report(n)
+			}
+			r.Tick(now.Add(reportWindow - time.Second))
+			if len(r.Demoted()) > 0 {
+				t.Fatal("judged before the time is over")
+			}
+			now = now.Add(reportWindow)
+			r.Tick(now)
+			if got := len(r.Demoted()) == 1; got != c.lowered {
+				t.Fatalf("lowered %v, want %v", got, c.lowered)
+			}
+			for client, want := range map[string]string{"10.250.0.1": "near", "2001:db8::1": "near", "172.16.0.1": "near"} {
+				if c.lowered && client != "172.16.0.1" {
+					want = "next"
+				}
+				if d, err := r.Route(Query{Client: netip.MustParseAddr(client), Path: "/b"}); err != nil || d.Edge.Name != want {
+					t.Errorf("%s goes to %s, want %s", client, d.Edge.Name, want)
+				}
+			}
+			r.Tick(now.Add(demotedFor))
+			if d, _ := r.Route(Query{Client: member(1, 1), Path: "/b"}); d.Edge.Name != "near" {
+				t.Errorf("it lasts longer than %s", demotedFor)
+			}
+		})
+	}
+}
+
+// TestForgedReports: a client that was not sent to an edge cannot tell anything
+// of it, and no more than a third of the edges can be taken from a PID.
+func TestForgedReports(t *testing.T) {
+	r := crowd(t)
+	tell := func(failed ...string) {
+		for n := range 100 {
+			r.Report(Query{Client: member(n, 1), Path: "/a", Failed: failed}, epoch)
+		}
+	}
+	tell("far")
+	tell("nowhere")
+	tell()
+	r.Report(Query{Path: "/a", Failed: []string{"near"}}, epoch)
+	if n := len(r.plan.Load().trials); n > 0 {
+		t.Errorf("%d trials of edges that nobody was sent to", n)
+	}
+	// Honest chains: near failed, then next failed too.
+	tell("near")
+	tell("near", "next")
+	tell("near", "next", "far")
+	visit(t, r, 100)
+	r.Tick(epoch.Add(reportWindow))
+	if got := r.Demoted(); len(got) != 1 {
+		t.Errorf("%d of 3 edges are lowered: %v", len(got), got)
+	}
+	for n := range 2 * maxTrials {
+		r.Report(Query{Client: member(n%7, 1), Path: fmt.Sprint(n), Failed: []string{"near"}}, epoch)
+	}
+	if n := len(r.plan.Load().trials); n > maxTrials {
+		t.Errorf("%d trials", n)
+	}
+}
+
+func TestNetworkCounter(t *testing.T) {
+	for _, n := range []int{0, 1, 5, 100, 5000, 20_000} {
+		var c networkCounter
+		for i := range n {
+			for host := range 3 {
+				c.add(member(i, host))
+			}
+		}
+		if got := c.count(); math.Abs(got-float64(n)) > 0.05*float64(n)+0.1 {
+			t.Errorf("%d networks are counted as %.1f", n, got)
+		}
+	}
+}
+
+// TestSecondTry: a client that names the edge that failed gets another one,
+// and an answer when all have.
+func TestSecondTry(t *testing.T) {
+	r := crowd(t)
+	var failed []string
+	for _, want := range []string{"near", "next", "far", "near"} {
+		d, err := r.Route(Query{Client: member(1, 1), Path: "/a", Failed: failed})
+		if err != nil || d.Edge == nil || d.Edge.Name != want {
+			t.Fatalf("after %v: %+v, %v; want %s", failed, d, err, want)
+		}
+		failed = append(failed, want)
+	}
+}

@@ -1,0 +1,304 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package altoroute
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/altoroute/caddy-alto/internal/mincost"
+)
+
+// A division says who gets the content that by cost alone would fall to one
+// edge, for clients in one PID, because that edge has not the capacity for all
+// of it.
+type division struct {
+	falls int32 // the edge to which it falls
+	parts []part
+}
+
+// A part of the space of draws and the edge that has it. It begins where the
+// part before it ends.
+type part struct {
+	end  uint64 // up to whole
+	edge int32
+}
+
+// whole is the size of the space of draws that a division divides.
+const whole = 1 << 32
+
+// divisionDraw returns the place of a key in divisions. It is the same in all of them,
+// so that what overflows in one PID overflows in others too, and is cached once.
+func divisionDraw(key uint64) uint64 { return draw(key, divisionSalt) >> 32 }
+
+const divisionSalt = 0xd1b54a32d192ed03
+
+// at returns the index of the part that a draw falls into.
+func (d *division) at(draw uint64) int {
+	i, _ := slices.BinarySearchFunc(d.parts, draw, func(p part, draw uint64) int {
+		if p.end <= draw {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+// share returns an edge's share of the whole.
+func (d *division) share(edge int32) float64 {
+	var sum, begin uint64
+	for _, p := range d.parts {
+		if p.edge == edge {
+			sum += p.end - begin
+		}
+		begin = p.end
+	}
+	return float64(sum) / whole
+}
+
+// spreading is how the content of a pool is divided where that is not by cost
+// alone.
+type spreading map[loadKey]*division
+
+// A load is what a PID's clients ask for of the content that falls to one edge.
+type load struct {
+	key  loadKey
+	pool *pool
+	rate float64   // requests per second
+	cost []float64 // by edge, +Inf where it may not serve
+}
+
+// The steps of cost between edges that costs cannot compare, in units of an
+// ordinary cost: a parent is dearer than any edge, an edge that is down in a
+// panic is dearer than any parent, and an undefined cost than any defined one.
+const (
+	undefinedStep = 10
+	tierStep      = 100
+	downStep      = 10_000
+)
+
+// moveCost is what moving content costs, in units of an ordinary cost: it is
+// not worth a hundredth.
+const moveCost = 0.01
+
+// spread divides the demand that was measured among the edges, within their
+// capacities and at the least cost to the networks, and says how in the plan.
+// Where the cheapest edges have the capacity, there is nothing to say.
+func (r *Router) spread(p *plan, before *plan) {
+	capacity := r.capacities(p)
+	loads := r.loads(p)
+	for i := range p.pools {
+		p.pools[i].spreading = nil
+	}
+	if r.fits(loads, capacity, before) {
+		return
+	}
+	problem := mincost.Problem{Capacity: capacity, Move: moveCost}
+	divisions := make([]*division, len(loads))
+	for i := range loads {
+		l := &loads[i]
+		divisions[i] = before.pools[l.pool.index].spreading[l.key]
+		problem.Demand = append(problem.Demand, l.rate)
+		problem.Cost = append(problem.Cost, l.cost)
+		problem.Stay = append(problem.Stay, l.stay(divisions[i]))
+	}
+	for i, flow := range problem.Solve() {
+		l := &loads[i]
+		if d := divisions[i].divide(l.key.edge, flow); d != nil {
+			s := &p.pools[l.pool.index].spreading
+			if *s == nil {
+				*s = make(spreading)
+			}
+			(*s)[l.key] = d
+		}
+	}
+}
+
+// capacities returns what is left of each edge's capacity for clients that go
+// where costs say.
+func (r *Router) capacities(p *plan) []float64 {
+	capacity := make([]float64, len(p.states))
+	for e := range capacity {
+		capacity[e] = p.states[e].capacity
+		for i := range p.pools {
+			if m := p.pools[i].meter; m != nil {
+				capacity[e] -= m.pinnedRate[e]
+			}
+		}
+		capacity[e] = max(capacity[e], 0)
+	}
+	return capacity
+}
+
+// fits reports whether every edge has the capacity for what falls to it by
+// cost. Once that was not so, there must be a little room to spare.
+func (r *Router) fits(loads []load, capacity []float64, before *plan) bool {
+	full := 1.0
+	if slices.ContainsFunc(before.pools, func(s poolState) bool { return s.spreading != nil }) {
+		full = roomToSpare
+	}
+	sum := make([]float64, len(capacity))
+	for i := range loads {
+		sum[loads[i].key.edge] += loads[i].rate
+	}
+	for e := range sum {
+		if sum[e] > capacity[e]*full {
+			return false
+		}
+	}
+	return true
+}
+
+// roomToSpare is how full the fullest edge may be for the spreading to end.
+const roomToSpare = 0.95
+
+// loads returns all demand that is measured. Costs of different sources have
+// nothing to do with each other; each is counted in units of what is ordinary
+// with it.
+func (r *Router) loads(p *plan) []load {
+	var loads []load
+	for i, pool := range r.pools {
+		m := p.pools[i].meter
+		if m == nil {
+			continue
+		}
+		for source, asked := range m.asked {
+			if asked == nil {
+				continue
+			}
+			unit := p.unit(pool, p.guidance[source], asked.rates)
+			for pid, rate := range asked.rates {
+				if rate > 0 {
+					loads = append(loads, p.loadsOf(pool, source, pidIndex(pid), rate, unit)...)
+				}
+			}
+		}
+		if m.unplaced.rate > 0 {
+			loads = append(loads, p.loadsOf(pool, -1, noPID, m.unplaced.rate, 1)...)
+		}
+	}
+	return loads
+}
+
+// unit returns what an ordinary cost is in a source: the mean of the defined
+// ones, each PID as often as it asks.
+func (p *plan) unit(pool *pool, g *guidance, rates []float64) float64 {
+	var sum, weight float64
+	for _, t := range pool.tiers {
+		for i := range g.rankings[t.index].groups {
+			group := &g.rankings[t.index].groups[i]
+			for pid, rate := range rates {
+				if c := group.cost(pidIndex(pid)); !math.IsNaN(c) {
+					sum, weight = sum+rate*math.Abs(c), weight+rate
+				}
+			}
+		}
+	}
+	if sum == 0 {
+		return 1
+	}
+	return sum / weight
+}
+
+// loadsOf prices the content of a PID's clients at each edge, and divides it
+// among those to which it falls by cost alone, by their weights.
+func (p *plan) loadsOf(pool *pool, source int, pid pidIndex, rate, unit float64) []load {
+	cost := make([]float64, len(p.states))
+	for e := range cost {
+		cost[e] = math.Inf(1)
+	}
+	for i, t := range pool.tiers {
+		p.priceTier(cost, pool, t, source, pid, unit)
+		for _, e := range t.edges {
+			cost[e] += float64(i) * tierStep
+			if _, ok := p.demoted[loadKey{int32(source), pid, e}]; ok { //nolint:gosec // a handful
+				cost[e] += undefinedStep
+			}
+			switch {
+			case p.states[e].gone():
+				cost[e] = math.Inf(1)
+			case !p.states[e].down(netip.Addr{}):
+			case p.pools[pool.index].panic:
+				cost[e] += downStep
+			default:
+				cost[e] = math.Inf(1)
+			}
+		}
+	}
+	var loads []load
+	var weights float64
+	least := slices.Min(cost)
+	for e, c := range cost {
+		if c == least && !math.IsInf(c, 1) {
+			weight := float64(p.router.edges[e].weight)
+			weights += weight
+			key := loadKey{int32(source), pid, int32(e)} //nolint:gosec // far fewer
+			loads = append(loads, load{key: key, pool: pool, rate: rate * weight, cost: cost})
+		}
+	}
+	for i := range loads {
+		loads[i].rate /= weights
+	}
+	return loads
+}
+
+// priceTier finds the costs of a tier's edges by themselves, 0 for the best.
+func (p *plan) priceTier(cost []float64, pool *pool, t *tier, source int, pid pidIndex, unit float64) {
+	if source < 0 || !p.guidance[source].rankings[t.index].defined(pid) {
+		for _, e := range t.edges {
+			cost[e] = 0
+			if source >= 0 && p.guidance[source].pids[e] != pid {
+				cost[e] = 1 // as SamePID has it
+			}
+		}
+		return
+	}
+	r := p.guidance[source].rankings[t.index]
+	order := r.of(pid)
+	least := r.groups[order[0]].cost(pid)
+	for _, i := range order {
+		// As in a contest, the band is that of the cheapest edge that may serve.
+		if slices.ContainsFunc(r.groups[i].edges, func(e int32) bool { return !p.states[e].gone() && !p.states[e].down(netip.Addr{}) }) {
+			least = r.groups[i].cost(pid)
+			break
+		}
+	}
+	limit := r.info.limit(least, pool.Tolerance)
+	worst := 0.0
+	for rank, i := range order {
+		g := &r.groups[i]
+		c := worst + undefinedStep
+		if is := g.cost(pid); !math.IsNaN(is) {
+			switch {
+			case !r.info.better(limit, is): // those before it in the order may not serve
+				c = 0
+			case r.info.OrderOnly:
+				c = float64(rank)
+			default:
+				c = min(math.Abs(is-least)/unit, tierStep/2)
+			}
+			worst = c
+		}
+		for _, e := range g.edges {
+			cost[e] = c
+		}
+	}
+}
+
+// stay returns where the load is now: with the edge to which it falls, unless
+// it is divided.
+func (l *load) stay(d *division) []float64 {
+	stay := make([]float64, len(l.cost))
+	if d == nil {
+		stay[l.key.edge] = l.rate
+		return stay
+	}
+	begin := uint64(0)
+	for _, p := range d.parts {
+		stay[p.edge] += l.rate * float64(p.end-begin) / whole
+		begin = p.end
+	}
+	return stay
+}
