@@ -56,11 +56,21 @@ type App struct {
 	// the next handler. Default: `altoroute`.
 	CDNID string `json:"cdn_id,omitempty"`
 
+	// How edges are checked. Default: not at all; then all are taken to be up.
+	Health *Health `json:"health,omitempty"`
+
+	// How many routers share the edges. Each plans with its part of their
+	// capacities. Default: 1.
+	Routers int `json:"routers,omitempty"`
+
 	logger  *slog.Logger
 	router  *altoroute.Router
 	sources []*attached
 	places  *pooledGeo
 	unwatch func()
+	checks  *checks
+	clock   *clock
+	panics  map[string]bool // the pools in a panic at the last tick, for the log
 
 	// provisioned is set once what the configuration names has been checked
 	// against the maps at hand. What later maps lack is a warning.
@@ -109,6 +119,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if err := a.attachGeo(); err != nil {
 			return err
 		}
+	}
+	if old := activeApp(); old != nil {
+		a.router.Inherit(old.router, time.Now())
+	}
+	if a.checks, err = a.attachChecks(); err != nil {
+		return err
 	}
 	a.provisioned.Store(true)
 	return nil
@@ -218,19 +234,30 @@ func (a *App) Start() error {
 	if a.places != nil {
 		a.places.start()
 	}
+	a.checks.watcher.Start()
+	a.clock = startClock(a.tick)
 	if len(a.ready()) == 0 {
 		wasReady.Store(true)
 	}
 	return nil
 }
 
-// Stop leaves what was learned to the next configuration; Cleanup lets go.
-func (a *App) Stop() error { return nil }
+// Stop ends this configuration's clock and leaves what was learned to the next
+// one; Cleanup lets go.
+func (a *App) Stop() error {
+	a.clock.stop()
+	return nil
+}
 
 // Cleanup lets go of what is shared. Requests that are still under way go on
 // with the plan they have.
 func (a *App) Cleanup() error {
 	var errs []error
+	a.clock.stop()
+	if a.checks != nil {
+		a.checks.watcher.Stop()
+		errs = append(errs, release(probers, proberKey))
+	}
 	for _, s := range a.sources {
 		if s.leave != nil {
 			s.leave()

@@ -63,9 +63,31 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			addr <addresses...>
 //			weight <number>
 //			family ipv4|ipv6
+//			capacity <requests>/s
+//			serves host|path|scheme|country <values...>
+//			mode drain [<duration>]|disable|up
+//			health <path>|off
 //		}
+//		health {
+//			path <path>
+//			host <name>
+//			status <code>|<class>|<range>
+//			body <text>
+//			interval <duration>
+//			timeout <duration>
+//			down <checks>
+//			up <checks>
+//			load_header <name>
+//			ramp <duration>
+//		}
+//		routers <number>
 //		pool <name> {
 //			edges <names...>
+//			parent <names...>
+//			pin <prefix>|AS<number>|<country> <edge>
+//			serves host|path|scheme|country <values...>
+//			guidance on|off
+//			panic <percent>|off
 //			url <url with {edge}>
 //			tolerance <percent>
 //			key query <names...>
@@ -122,6 +144,9 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		status 302|303|307
 //		ttl <duration>
 //		cors <origins...>|*
+//		alternates [<number>]
+//		list
+//		retry query|header <name>
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()

@@ -64,7 +64,21 @@ type Handler struct {
 	// `https://player.example.net`, or `*` for all. Default: none.
 	CORS []string `json:"cors,omitempty"`
 
+	// How many other edges an answer names, so that a client finds a way out by
+	// itself: in `Link` headers (RFC 6249), or as a Metalink document (RFC 5854)
+	// where the request accepts `application/metalink4+xml`. Default: 0, none.
+	Alternates int `json:"alternates,omitempty"`
+
+	// Whether a request that accepts `application/json` is answered with the
+	// ranked list of edges instead of a redirect. Default: false.
+	List bool `json:"list,omitempty"`
+
+	// How a client tells that it could not reach an edge, and gets the next one.
+	// Default: not at all.
+	Retry *Retry `json:"retry,omitempty"`
+
 	router       *altoroute.Router
+	byHost       map[string]string // edges by what clients may call them
 	lastResort   lastResort
 	cacheControl string
 	count        *poolCounter
@@ -106,6 +120,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.TTL > 0 {
 		h.cacheControl = "private, max-age=" + strconv.Itoa(int(time.Duration(h.TTL).Seconds()))
 	}
+	h.byHost = edgeNames(h.router, h.Pool)
 	h.count = newPoolCounter(h.Pool, h.router.Edges(h.Pool))
 	return nil
 }
@@ -119,6 +134,12 @@ func (h *Handler) Validate() error {
 	}
 	if h.TTL < 0 || h.TTL > 0 && time.Duration(h.TTL) < time.Second {
 		return fmt.Errorf("altoroute: ttl %s: write at least 1s", time.Duration(h.TTL))
+	}
+	if h.Alternates < 0 || h.Alternates > maxAlternates {
+		return fmt.Errorf("altoroute: alternates %d: write 1 to %d", h.Alternates, maxAlternates)
+	}
+	if err := h.Retry.validate(); err != nil {
+		return err
 	}
 	for _, origin := range h.CORS {
 		if origin == "*" {
@@ -137,31 +158,70 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if r.Method == http.MethodOptions || r.Method == http.MethodConnect {
 		return next.ServeHTTP(w, r)
 	}
-	d, err := h.router.Route(query(h.Pool, r))
+	q := query(h.Pool, r)
+	told, to := h.Retry.take(r)
+	q.Failed, q.RawQuery = h.failed(told), to.RawQuery
+	d, err := h.router.Route(q)
 	if err != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
+	h.report(&q, r)
 	h.count.add(&d)
-	told := &account{Decision: d, location: h.location(&d, r)}
-	told.publish(r)
+	is := &account{Decision: d, location: h.location(&d, r, to)}
+	is.publish(r)
 	switch {
-	case told.location != "":
-		h.redirect(w, r, told.location)
-		return nil
+	case is.location != "":
+		return h.answer(w, r, is, &q, to)
 	case d.Reason == altoroute.CacheFill || h.lastResort.next:
 		return h.pass(w, r, next)
 	}
 	return h.refuse(w, h.lastResort.status, "no edge of pool %s may serve this client")
 }
 
+// answer tells the client where to go: by a redirect, or by a list where it asks
+// for one.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, is *account, q *altoroute.Query, to *url.URL) error {
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if (h.Alternates > 0 || h.List) && is.Edge != nil && get {
+		return h.answerAll(w, r, is, q, to)
+	}
+	h.redirect(w, r, is.location)
+	return nil
+}
+
+// answerAll tells of more than one edge.
+func (h *Handler) answerAll(w http.ResponseWriter, r *http.Request, is *account, q *altoroute.Query, to *url.URL) error {
+	header := w.Header()
+	header.Add("Vary", "Accept")
+	list := h.List && accepts(r, "application/json")
+	document := h.Alternates > 0 && accepts(r, metalinkType)
+	var all []alternate
+	if h.Alternates > 0 || list {
+		all = h.alternates(*q, to)
+	}
+	if !list && !document {
+		if h.Alternates > 0 {
+			link(header, all)
+		}
+		h.redirect(w, r, is.location)
+		return nil
+	}
+	header.Set("Cache-Control", h.cacheControl)
+	h.allowOrigin(header, r)
+	if list {
+		return writeList(w, h.Pool, all)
+	}
+	return writeMetalink(w, to.Path, all)
+}
+
 // location returns where the client is sent: to the edge, or to the fallback
 // where there is none; empty where to nothing at all.
-func (h *Handler) location(d *altoroute.Decision, r *http.Request) string {
+func (h *Handler) location(d *altoroute.Decision, r *http.Request, to *url.URL) string {
 	fallback := h.lastResort.fallback
 	if d.Reason != altoroute.NoEdge || fallback == nil || fallback.Scheme == "http" && cameByHTTPS(r) {
-		return d.Location(r.URL)
+		return d.Location(to)
 	}
-	return altoroute.Location(fallback, r.URL)
+	return altoroute.Location(fallback, to)
 }
 
 // pass hands the request to the next handler. Where there is none, Caddy would
@@ -220,9 +280,20 @@ func query(pool string, r *http.Request) altoroute.Query {
 		Client:   altoroute.ParseClient(client),
 		Path:     r.URL.Path,
 		RawQuery: r.URL.RawQuery,
+		Host:     hostOf(r),
 		HTTPS:    cameByHTTPS(r),
 		CDNLoop:  r.Header["Cdn-Loop"],
 	}
+}
+
+// hostOf returns the host of a request without its port. An address in brackets
+// keeps them; no class names one.
+func hostOf(r *http.Request) string {
+	i := strings.LastIndexByte(r.Host, ':')
+	if i < 0 || strings.IndexByte(r.Host[i:], ']') >= 0 {
+		return r.Host
+	}
+	return r.Host[:i]
 }
 
 // cameByHTTPS reports whether the client spoke https, to us or to a proxy that

@@ -6,6 +6,8 @@ package caddymodule
 import (
 	"cmp"
 	"errors"
+	"math"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -100,6 +102,17 @@ var (
 	mapRefusals     = desc("map_refusals_total", "New maps that were refused, by reason; a fault that lasts counts once.", "source", "reason")
 	documentReads   = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document", "media_type")
 	documentBytes   = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document", "media_type")
+	edgeState       = desc("edge_state", "1 for the state that the edge is in for clients of the family.", "edge", "family", "state")
+	edgeLoad        = desc("edge_reported_load", "The share of its capacity that the edge reports to be in use.", "edge")
+	edgeCapacity    = desc("edge_capacity_requests_per_second", "This router's part of what the edge can serve, as it is at present.", "edge")
+	edgeRate        = desc("edge_requests_per_second", "What the edge gets from this router; measured only where some edge has a limit.", "edge")
+	edgeDemotions   = desc("edge_demotions", "PIDs whose clients tell that they cannot reach the edge.", "edge")
+	poolUp          = desc("pool_edges_up", "Edges of the pool that are not down.", "pool")
+	poolPanic       = desc("pool_panic", "1 while too few edges of the pool are up for health to be believed.", "pool")
+	poolUnguided    = desc("pool_guidance_off", "1 while guidance is turned off.", "pool")
+	poolDivided     = desc("pool_divided_loads", "Loads, what of a PID falls to one edge, that are divided because that has not the capacity.", "pool")
+	poolHot         = desc("pool_hot_keys", "Content that goes to several edges because it is too much for one.", "pool")
+	suspectSelf     = desc("suspect_self", "1 while so many edges fail at once that the fault is more likely here.")
 	geoCacheEntries = desc("geo_cache_entries", "Clients whose place is remembered.")
 	geoCacheHits    = desc("geo_cache_hits_total", "Places that were remembered.")
 	geoCacheMisses  = desc("geo_cache_misses_total", "Places that were looked up in a database.")
@@ -111,6 +124,7 @@ var (
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals,
+		edgeState, edgeLoad, edgeCapacity, edgeRate, edgeDemotions, poolUp, poolPanic, poolUnguided, poolDivided, poolHot, suspectSelf,
 		documentReads, documentBytes, geoCacheEntries, geoCacheHits, geoCacheMisses, geoBuilt, geoRefused,
 	} {
 		ch <- d
@@ -126,8 +140,47 @@ func (stateCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range app.sources {
 		collectSource(ch, s.Name, app.sourceStatus(s))
 	}
+	collectEdges(ch, app)
+	for _, pool := range app.router.Pools() {
+		is := app.router.PoolCondition(pool)
+		gauge(ch, poolUp, float64(is.Up), pool)
+		gauge(ch, poolPanic, boolean(is.Panic), pool)
+		gauge(ch, poolUnguided, boolean(is.Unguided), pool)
+		gauge(ch, poolDivided, float64(is.Divided), pool)
+		gauge(ch, poolHot, float64(is.Hot), pool)
+	}
+	gauge(ch, suspectSelf, boolean(app.checks.prober.Suspect()))
 	if app.places != nil {
 		collectGeo(ch, app.places)
+	}
+}
+
+// families are of clients, by an address of each.
+var families = map[string]netip.Addr{"ipv4": netip.IPv4Unspecified(), "ipv6": netip.IPv6Unspecified()}
+
+func collectEdges(ch chan<- prometheus.Metric, app *App) {
+	demotions := make(map[string]int)
+	for _, d := range app.router.Demoted() {
+		demotions[d.Edge]++
+	}
+	for _, e := range app.router.AllEdges() {
+		for family, client := range families {
+			is := app.router.State(e, client)
+			for _, state := range altoroute.States {
+				gauge(ch, edgeState, boolean(is == state), e.Name, family, state)
+			}
+		}
+		if rate, capacity := app.router.Traffic(e); !math.IsInf(capacity, 1) {
+			gauge(ch, edgeCapacity, capacity, e.Name)
+			gauge(ch, edgeRate, rate, e.Name)
+		}
+		gauge(ch, edgeDemotions, float64(demotions[e.Name]), e.Name)
+		if target, ok := app.checks.targets[e.Name]; ok {
+			s, _ := app.checks.prober.Status(target)
+			if report := s.Report(); report.HasLoad {
+				gauge(ch, edgeLoad, report.Load, e.Name)
+			}
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +34,10 @@ func (p *parser) option() error {
 		return p.edge()
 	case "pool":
 		return p.pool()
+	case "health":
+		return p.health()
+	case "routers":
+		return p.number(&p.app.Routers, 1, "how many routers share the edges")
 	}
 	return p.unrecognized()
 }
@@ -110,7 +113,7 @@ func (p *parser) sourceOption(s *Source) error {
 	switch p.Val() {
 	case "only":
 		return p.list(&s.Only, func(arg string) error {
-			_, err := parsePrefix(arg)
+			_, err := altoroute.ParsePrefix(arg)
 			return err
 		})
 	case "network_map":
@@ -187,160 +190,6 @@ func (p *parser) geoRule() error {
 	return nil
 }
 
-func (p *parser) edge() error {
-	args := p.RemainingArgs()
-	if len(args) < 2 {
-		return p.ArgErr()
-	}
-	e := &Edge{Name: args[0], URL: args[1], PIDs: args[2:]}
-	wrap, name := p.at(), "edge "+e.Name
-	if err := p.once(name); err != nil {
-		return err
-	}
-	for _, pid := range e.PIDs {
-		if err := p.pid(pid); err != nil {
-			return p.WrapErr(err)
-		}
-	}
-	if err := p.block(name, func() error { return p.edgeOption(e) }); err != nil {
-		return err
-	}
-	p.app.Edges = append(p.app.Edges, e)
-	if slices.ContainsFunc(slices.Concat([]string{e.URL}, e.PIDs, e.Addresses), hasPlaceholder) {
-		return nil
-	}
-	if _, err := e.config(); err != nil {
-		return wrap(err)
-	}
-	return nil
-}
-
-func (p *parser) edgeOption(e *Edge) error {
-	switch p.Val() {
-	case "pid":
-		return p.list(&e.PIDs, p.pid)
-	case "addr":
-		return p.list(&e.Addresses, func(arg string) error {
-			_, err := netip.ParseAddr(arg)
-			if err != nil {
-				return fmt.Errorf("%q is not an IP address", arg)
-			}
-			return nil
-		})
-	case "weight":
-		var text string
-		if err := p.single(&text); err != nil {
-			return err
-		}
-		weight, err := strconv.Atoi(text)
-		if err != nil || weight < 1 || weight > altoroute.MaxWeight {
-			return p.Errf("weight %q: write a number from 1 to %d", text, altoroute.MaxWeight)
-		}
-		e.Weight = weight
-		return nil
-	case "family":
-		if err := p.single(&e.Family); err != nil {
-			return err
-		}
-		_, err := altoroute.ParseFamily(e.Family)
-		return p.wrapped(err)
-	}
-	return p.unrecognized()
-}
-
-func (p *parser) pool() error {
-	args := p.RemainingArgs()
-	if len(args) != 1 {
-		return p.ArgErr()
-	}
-	name := args[0]
-	if err := p.once("pool " + name); err != nil {
-		return err
-	}
-	pool := new(Pool)
-	if _, err := pool.config(name); err != nil {
-		return p.WrapErr(err)
-	}
-	err := p.block("pool "+name, func() error {
-		if err := p.poolOption(name, pool); err != nil {
-			return err
-		}
-		return p.wrapped(pool.checkSet(name))
-	})
-	if err != nil {
-		return err
-	}
-	if p.app.Pools == nil {
-		p.app.Pools = make(map[string]*Pool)
-	}
-	p.app.Pools[name] = pool
-	return nil
-}
-
-// checkSet checks what has been set so far and holds no placeholders.
-func (p *Pool) checkSet(name string) error {
-	check := *p
-	if hasPlaceholder(strings.ReplaceAll(p.URL, "{edge}", "")) {
-		check.URL = ""
-	}
-	if hasPlaceholder(p.OnNone) {
-		check.OnNone = ""
-	}
-	_, err := check.config(name)
-	return err
-}
-
-func (p *parser) poolOption(name string, pool *Pool) error {
-	switch p.Val() {
-	case "edges":
-		wrap := p.at()
-		return p.list(&pool.Edges, func(edge string) error {
-			p.later = append(p.later, func() error {
-				if !p.has("edge " + edge) {
-					return wrap(fmt.Errorf("pool %s: there is no edge %s", name, edge))
-				}
-				return nil
-			})
-			return nil
-		})
-	case "url":
-		return p.single(&pool.URL)
-	case "tolerance":
-		var text string
-		if err := p.single(&text); err != nil {
-			return err
-		}
-		number, percent := strings.CutSuffix(text, "%")
-		value, err := strconv.ParseFloat(number, 64)
-		if err != nil || !percent {
-			return p.Errf("tolerance %q: write a percentage such as 10%%", text)
-		}
-		pool.Tolerance = value / 100
-		return nil
-	case "key":
-		return p.key(pool)
-	case "on_none":
-		return p.single(&pool.OnNone)
-	}
-	return p.unrecognized()
-}
-
-func (p *parser) key(pool *Pool) error {
-	if pool.Key == nil {
-		pool.Key = new(ContentKey)
-	}
-	if !p.NextArg() {
-		return p.ArgErr()
-	}
-	switch p.Val() {
-	case "query":
-		return p.list(&pool.Key.Query, nil)
-	case "pattern":
-		return p.single(&pool.Key.Pattern)
-	}
-	return p.Errf("key %q: write query or pattern", p.Val())
-}
-
 // handlerOption reads an option of the directive.
 func (p *parser) handlerOption(h *Handler) error {
 	switch p.Val() {
@@ -359,6 +208,20 @@ func (p *parser) handlerOption(h *Handler) error {
 		return p.duration(&h.TTL)
 	case "cors":
 		return p.list(&h.CORS, nil)
+	case "alternates":
+		if p.CountRemainingArgs() > 0 {
+			return p.number(&h.Alternates, 1, "how many other edges an answer names")
+		}
+		h.Alternates = defaultAlternates
+		return p.once("alternates")
+	case "list":
+		if p.NextArg() {
+			return p.ArgErr()
+		}
+		h.List = true
+		return p.once("list")
+	case "retry":
+		return p.retry(h)
 	}
 	return p.unrecognized()
 }
@@ -402,6 +265,26 @@ func (p *parser) finish() error {
 	}
 	if len(p.app.Edges) == 0 {
 		return p.Err("altoroute has no edge: clients have nowhere to go")
+	}
+	return nil
+}
+
+// retry reads `retry query <name>` or `retry header <name>`.
+func (p *parser) retry(h *Handler) error {
+	if err := p.once("retry"); err != nil {
+		return err
+	}
+	args := p.RemainingArgs()
+	if len(args) != 2 {
+		return p.ArgErr()
+	}
+	switch args[0] {
+	case "query":
+		h.Retry = &Retry{Query: args[1]}
+	case "header":
+		h.Retry = &Retry{Header: args[1]}
+	default:
+		return p.Errf("retry %q: write query or header", args[0])
 	}
 	return nil
 }

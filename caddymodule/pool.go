@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute/feed"
+	"github.com/altoroute/caddy-alto/altoroute/health"
 	"github.com/altoroute/caddy-alto/geo"
 )
 
@@ -24,7 +25,21 @@ import (
 var (
 	feeds  = caddy.NewUsagePool()
 	geoDBs = caddy.NewUsagePool()
+	// There is one prober, whatever the number of configurations and sites.
+	probers = caddy.NewUsagePool()
 )
+
+// proberKey is the identity of the only prober, as acquire makes it.
+const proberKey = "{}"
+
+// pooledProber is the prober in the pool.
+type pooledProber struct{ *health.Prober }
+
+// Destruct ends all checks.
+func (p *pooledProber) Destruct() error {
+	p.Stop()
+	return nil
+}
 
 // pooledFeed is a feed in the pool.
 type pooledFeed struct {

@@ -4,12 +4,15 @@
 package caddymodule
 
 import (
+	"math"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/feed"
+	"github.com/altoroute/caddy-alto/altoroute/health"
 )
 
 // statusBody is the answer of /altoroute/status.
@@ -17,6 +20,9 @@ type statusBody struct {
 	Sources map[string]sourceBody `json:"sources"`
 	Pools   map[string]poolBody   `json:"pools"`
 	Geo     *geoBody              `json:"geo,omitempty"`
+	// SuspectSelf is true while so many edges fail at once that the fault is
+	// more likely here.
+	SuspectSelf bool `json:"suspect_self,omitempty"`
 }
 
 type sourceBody struct {
@@ -53,8 +59,13 @@ type resourceBody struct {
 }
 
 type poolBody struct {
-	Guided bool                `json:"guided"`
-	Edges  map[string]edgeBody `json:"edges"`
+	Guided      bool                `json:"guided"`
+	GuidanceOff bool                `json:"guidance_off,omitempty"`
+	Panic       bool                `json:"panic,omitempty"`
+	Up          int                 `json:"edges_up"`
+	Divided     int                 `json:"divided_loads,omitempty"`
+	Hot         int                 `json:"hot_keys,omitempty"`
+	Edges       map[string]edgeBody `json:"edges"`
 }
 
 type edgeBody struct {
@@ -62,6 +73,27 @@ type edgeBody struct {
 	URL   string `json:"url"`
 	// PIDs are where the edge lies in each source that places it.
 	PIDs map[string]string `json:"pids,omitempty"`
+	// Capacity and Rate are this router's, in requests per second.
+	Capacity *float64   `json:"capacity,omitempty"`
+	Rate     *float64   `json:"rate,omitempty"`
+	Load     *float64   `json:"reported_load,omitempty"`
+	IPv4     *checkBody `json:"ipv4,omitempty"`
+	IPv6     *checkBody `json:"ipv6,omitempty"`
+	Lookup   *checkBody `json:"lookup,omitempty"`
+	// DemotedIn are PIDs whose clients tell that they cannot reach the edge.
+	DemotedIn []string `json:"demoted_in,omitempty"`
+}
+
+// checkBody is what checks say in one address family.
+type checkBody struct {
+	State     string     `json:"state"`
+	Since     *time.Time `json:"since,omitempty"`
+	Last      *time.Time `json:"last_check,omitempty"`
+	Seconds   float64    `json:"check_seconds"`
+	Failures  int        `json:"failures,omitempty"`
+	Successes int        `json:"successes,omitempty"`
+	Withheld  bool       `json:"withheld,omitempty"`
+	Error     string     `json:"last_error,omitempty"`
 }
 
 type geoBody struct {
@@ -90,25 +122,65 @@ func status(app *App, _ url.Values) (int, any, error) {
 		body.Sources[s.Name] = describeSource(app.sourceStatus(s))
 	}
 	for _, name := range app.router.Pools() {
-		pool := poolBody{Guided: app.router.Guided(name), Edges: make(map[string]edgeBody)}
-		for _, e := range app.router.Edges(name) {
-			edge := edgeBody{State: altoroute.StateUp, URL: app.router.EdgeURL(name, e).String()}
-			for _, s := range app.sources {
-				if pid := app.router.PID(e, s.Name); pid != "" {
-					if edge.PIDs == nil {
-						edge.PIDs = make(map[string]string)
-					}
-					edge.PIDs[s.Name] = pid
-				}
-			}
-			pool.Edges[e.Name] = edge
-		}
-		body.Pools[name] = pool
+		body.Pools[name] = app.describePool(name)
 	}
+	body.SuspectSelf = app.checks.prober.Suspect()
 	if app.places != nil {
 		body.Geo = describeGeo(app.places)
 	}
 	return http.StatusOK, body, nil
+}
+
+func (a *App) describePool(name string) poolBody {
+	is := a.router.PoolCondition(name)
+	body := poolBody{
+		Guided: a.router.Guided(name), GuidanceOff: is.Unguided, Panic: is.Panic, Up: is.Up,
+		Divided: is.Divided, Hot: is.Hot, Edges: make(map[string]edgeBody),
+	}
+	demoted := make(map[string][]string)
+	for _, d := range a.router.Demoted() {
+		demoted[d.Edge] = append(demoted[d.Edge], d.PID.String())
+	}
+	for _, e := range a.router.Edges(name) {
+		edge := edgeBody{State: a.router.State(e, netip.Addr{}), URL: a.router.EdgeURL(name, e).String()}
+		edge.DemotedIn = demoted[e.Name]
+		for _, s := range a.sources {
+			if pid := a.router.PID(e, s.Name); pid != "" {
+				if edge.PIDs == nil {
+					edge.PIDs = make(map[string]string)
+				}
+				edge.PIDs[s.Name] = pid
+			}
+		}
+		if rate, capacity := a.router.Traffic(e); !math.IsInf(capacity, 1) {
+			edge.Rate, edge.Capacity = &rate, &capacity
+		}
+		a.describeChecks(&edge, e.Name)
+		body.Edges[e.Name] = edge
+	}
+	return body
+}
+
+func (a *App) describeChecks(body *edgeBody, edge string) {
+	target, ok := a.checks.targets[edge]
+	if !ok {
+		return
+	}
+	s, _ := a.checks.prober.Status(target)
+	body.IPv4, body.IPv6, body.Lookup = describeCheck(&s.IPv4), describeCheck(&s.IPv6), describeCheck(&s.Host)
+	if report := s.Report(); report.HasLoad {
+		body.Load = &report.Load
+	}
+}
+
+func describeCheck(c *health.Check) *checkBody {
+	if c.State == health.Absent {
+		return nil
+	}
+	return &checkBody{
+		State: c.State.String(), Since: moment(c.Since), Last: moment(c.Last), Seconds: c.Duration.Seconds(),
+		Failures: c.Failures, Successes: c.Successes, Withheld: c.Withheld, Error: c.Err,
+	}
 }
 
 // sourceStatus is the feed's status, but with the maps that the pools stand on:

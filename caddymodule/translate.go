@@ -47,12 +47,20 @@ func (a *App) expand(repl *caddy.Replacer) {
 	}
 	for _, p := range a.Pools {
 		if p != nil {
+			for i := range p.Pins {
+				one(&p.Pins[i].Clients)
+			}
 			one(&p.URL)
 			one(&p.OnNone)
 		}
 	}
 	if a.Geo != nil {
 		all(a.Geo.Databases)
+	}
+	if h := a.Health; h != nil {
+		one(&h.Path)
+		one(&h.Host)
+		one(&h.Body)
 	}
 	one(&a.DefaultPID)
 	one(&a.CDNID)
@@ -103,7 +111,9 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 		}
 	}
 	cfg.CDNID = a.CDNID
-	return cfg, nil
+	cfg.Ramp, cfg.Routers = a.Health.ramp(), a.Routers
+	_, err = a.targets()
+	return cfg, err
 }
 
 // name is what the source is called where the configuration gives no name.
@@ -123,7 +133,7 @@ func (s *Source) config() (altoroute.Source, error) {
 		return made, fmt.Errorf("source: %w", err)
 	}
 	for _, only := range s.Only {
-		p, err := parsePrefix(only)
+		p, err := altoroute.ParsePrefix(only)
 		if err != nil {
 			return fail("only: %w", err)
 		}
@@ -186,20 +196,8 @@ func (s *Source) feedConfig() (feed.Config, error) {
 	return cfg, nil
 }
 
-// parsePrefix reads a prefix, or an address as the prefix of only itself.
-func parsePrefix(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("%q is not a prefix: write for example 203.0.113.0/24", s)
-	}
-	return p.Masked(), nil
-}
-
 func (e *Edge) config() (altoroute.Edge, error) {
-	made := altoroute.Edge{Name: e.Name, Weight: e.Weight}
+	made := altoroute.Edge{Name: e.Name, Weight: e.Weight, Capacity: e.Capacity, Serves: e.Serves.config()}
 	fail := func(err error) (altoroute.Edge, error) {
 		return made, fmt.Errorf("edge %s: %w", e.Name, err)
 	}
@@ -224,8 +222,25 @@ func (e *Edge) config() (altoroute.Edge, error) {
 	if made.Family, err = altoroute.ParseFamily(e.Family); err != nil {
 		return fail(err)
 	}
+	switch mode, err := altoroute.ParseMode(cmp.Or(e.Mode, "auto")); {
+	case err != nil:
+		return fail(fmt.Errorf("mode: %w", err))
+	case e.DrainOver < 0 || e.DrainOver > 0 && mode != altoroute.Drain:
+		return fail(errors.New("drain_over is for the mode drain, and not negative"))
+	}
 	err = made.Validate()
 	return made, err
+}
+
+func (c *Class) config() altoroute.Class {
+	if c == nil {
+		return altoroute.Class{}
+	}
+	made := altoroute.Class{Hosts: c.Hosts, Paths: c.Paths, Schemes: c.Schemes}
+	for _, country := range c.Countries {
+		made.Countries = append(made.Countries, strings.ToUpper(country))
+	}
+	return made
 }
 
 func (p *Pool) config(name string) (altoroute.Pool, error) {
@@ -234,6 +249,14 @@ func (p *Pool) config(name string) (altoroute.Pool, error) {
 		return made, nil
 	}
 	made.Edges, made.URL, made.Tolerance = p.Edges, p.URL, p.Tolerance
+	made.Parents, made.Panic, made.Unguided, made.Serves = p.Parents, p.Panic, p.Unguided, p.Serves.config()
+	for _, pin := range p.Pins {
+		parsed, err := altoroute.ParsePin(pin.Clients, pin.Edge)
+		if err != nil {
+			return made, fmt.Errorf("pool %s: %w", name, err)
+		}
+		made.Pins = append(made.Pins, parsed)
+	}
 	if p.Key != nil {
 		made.Key.Query = p.Key.Query
 		if p.Key.Pattern != "" {
