@@ -4,9 +4,7 @@
 package integration
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"os"
@@ -14,8 +12,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,7 +111,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 	reloadOnce(0) // what a first reload leaves behind is not growth
 	goroutines, descriptors := c.goroutines(), c.descriptors()
-	load := startLoad(l.Addr().String(), 4)
+	load := startLoad(l.Addr().String(), 4, func(to, path string) bool {
+		return to == "https://a.example.net"+path || to == "https://b.example.net"+path
+	})
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	version := 1
@@ -197,68 +195,4 @@ func (c *caddy) descriptors() int {
 		c.t.Fatal(err)
 	}
 	return len(entries)
-}
-
-// load is some clients that ask without pause.
-type load struct {
-	halt    atomic.Bool
-	wg      sync.WaitGroup
-	answers atomic.Int64
-	mu      sync.Mutex
-	failed  []string
-}
-
-func startLoad(addr string, clients int) *load {
-	l := new(load)
-	for i := range clients {
-		l.wg.Go(func() {
-			c := client(addr)
-			defer c.CloseIdleConnections()
-			for n := 0; !l.halt.Load(); n++ {
-				from := []string{"192.0.2.1", "2001:db8::1", "203.0.113.7", "198.51.100.1"}[n%4]
-				if err := l.ask(c, from, fmt.Sprintf("/%d/%d", i, n)); err != nil {
-					l.mu.Lock()
-					if len(l.failed) < 10 {
-						l.failed = append(l.failed, err.Error())
-					}
-					l.mu.Unlock()
-				}
-				l.answers.Add(1)
-			}
-		})
-	}
-	return l
-}
-
-func (l *load) ask(c *http.Client, from, path string) error {
-	r, err := http.NewRequest(http.MethodGet, "http://cdn.example.net"+path, nil)
-	if err != nil {
-		return err
-	}
-	r.Header.Set("X-Forwarded-For", from)
-	answer, err := c.Do(r) // repeats a GET where a kept-alive connection was closed
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return err
-	}
-	if to := answer.Header.Get("Location"); answer.StatusCode != http.StatusFound ||
-		to != "https://a.example.net"+path && to != "https://b.example.net"+path {
-		return errors.New(answer.Status + " " + to)
-	}
-	return nil
-}
-
-func (l *load) stop() int64 {
-	l.halt.Store(true)
-	l.wg.Wait()
-	return l.answers.Load()
-}
-
-func (l *load) failures() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
 }
