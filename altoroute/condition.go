@@ -110,7 +110,7 @@ func openTo(share float64) uint64 {
 	if share >= 1 {
 		return fullyOpen
 	}
-	return uint64(max(share, 0) * (1 << 63) * 2) //nolint:gosec // below 1<<64
+	return uint64(max(share, 0) * (1 << 63) * 2)
 }
 
 // down reports whether checks say that a client cannot be served.
@@ -210,10 +210,13 @@ func (c *conditions) learn(e int, is Condition, now time.Time) {
 // set takes over what an operator says of an edge.
 func (c *conditions) set(e int, s Setting) {
 	was := c.settings[e]
-	if s.Mode != Drain {
+	switch {
+	case s.Mode != Drain:
 		c.drains[e] = nil
-	} else if was.Mode != Drain || !was.Since.Equal(s.Since) {
+	case was.Mode != Drain || !was.Since.Equal(s.Since):
 		c.drains[e] = newDrain(s)
+	case was.Over != s.Over:
+		c.drains[e] = &drain{since: s.Since, over: s.Over, seen: c.drains[e].seen}
 	}
 	c.settings[e] = s
 }

@@ -39,11 +39,13 @@ const (
 	noFault fault = iota
 
 	// Others are better.
-	unreached // the client says that it could not reach it
-	demoted   // many clients in its PID say so
 	unknownTo // it drains, and the content is new to it
 	givenUp   // it drains, and has given the content up
 	notBack   // it came back a moment ago, and does not have the content yet
+
+	// The client cannot reach it.
+	demoted   // many clients in its PID say so
+	unreached // it says so itself
 
 	// Checks say so.
 	isDown
@@ -60,6 +62,7 @@ const (
 const (
 	nothingOverlooked = noFault
 	passingOverlooked = notBack
+	reportsOverlooked = unreached
 	healthOverlooked  = isDown
 )
 
@@ -77,7 +80,7 @@ type candidate struct {
 // run holds the contest, first among the edges that nothing speaks against,
 // tier by tier. An edge that is a little worse is better than none.
 func (c *contest) run() {
-	for _, c.overlooked = range [...]fault{nothingOverlooked, passingOverlooked, healthOverlooked} {
+	for _, c.overlooked = range [...]fault{nothingOverlooked, passingOverlooked, reportsOverlooked, healthOverlooked} {
 		if c.overlooked == healthOverlooked && c.pool.panic < 0 {
 			return
 		}
@@ -104,7 +107,7 @@ func (c *contest) round() {
 		if c.winner >= 0 && c.seen == nil {
 			return
 		}
-		c.tier(int32(i), t) //nolint:gosec // a handful
+		c.tier(int32(i), t)
 	}
 }
 
@@ -303,8 +306,10 @@ const openSalt = 0x9e3779b97f4a7c15
 // decision sums the contest up.
 func (c *contest) decision() Decision {
 	at := &c.at
-	d := Decision{Pool: c.pool.Name, Reason: NoEdge, Cost: math.NaN(), How: at.how, Place: c.place,
-		client: c.query.Client, key: c.key, pool: c.pool.index, edge: c.winner, source: -1, division: c.division}
+	d := Decision{
+		Pool: c.pool.Name, Reason: NoEdge, Cost: math.NaN(), How: at.how, Place: c.place,
+		client: c.query.Client, key: c.key, pool: c.pool.index, edge: c.winner, source: -1, division: c.division,
+	}
 	if at.guidance != nil {
 		d.source, d.pid = int32(at.guidance.source.index), at.pid //nolint:gosec // a handful
 		d.Maps = at.guidance.maps

@@ -20,7 +20,7 @@ const maxParts = 1000
 // nil, which means the same.
 func (d *division) divide(falls int32, flow []float64) *division {
 	shares := toWhole(flow)
-	if shares == nil || shares[falls] == whole {
+	if len(shares) == 0 || shares[falls] == whole {
 		return nil
 	}
 	var parts []part
@@ -88,7 +88,7 @@ func give(parts []part, shares []uint64) []part {
 			} else {
 				for e := range missing {
 					if missing[e] > missing[to] {
-						to = int32(e) //nolint:gosec // far fewer edges
+						to = int32(e)
 					}
 				}
 			}
@@ -140,8 +140,8 @@ func layOut(falls int32, shares []uint64) []part {
 		parts = nil
 	}
 	for e, share := range shares {
-		if share > 0 && int32(e) != falls { //nolint:gosec // far fewer edges
-			parts = append(parts, part{end(parts) + share, int32(e)}) //nolint:gosec // the same
+		if share > 0 && int32(e) != falls {
+			parts = append(parts, part{end(parts) + share, int32(e)})
 		}
 	}
 	return parts

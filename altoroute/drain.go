@@ -21,7 +21,7 @@ type drain struct {
 
 	// A Bloom filter of content keys. It errs towards known content: that
 	// leaves by degrees then, like the rest.
-	seen [drainBits / 64]atomic.Uint64
+	seen *[drainBits / 64]atomic.Uint64
 }
 
 const (
@@ -30,7 +30,9 @@ const (
 	drainNoting = 4 // the part of the time, from its beginning, that notes
 )
 
-func newDrain(s Setting) *drain { return &drain{since: s.Since, over: s.Over} }
+func newDrain(s Setting) *drain {
+	return &drain{since: s.Since, over: s.Over, seen: new([drainBits / 64]atomic.Uint64)}
+}
 
 // notes reports whether it is still being noted what the edge is asked for.
 func (d *drain) notes(now time.Time) bool { return now.Sub(d.since) < d.over/drainNoting }

@@ -183,10 +183,10 @@ func sameRank(a, b *candidate, reason Reason) bool {
 // win says in a sentence why an edge was chosen.
 func (x *explainer) win(c candidate) string {
 	d := x.decision
-	why := ""
+	var why string
 	switch d.Reason {
 	case Overflow:
-		why = fmt.Sprintf("%s of what falls to a cheaper edge is beyond its capacity and given to this one", percent(d.division.share(c.edge)))
+		why = percent(d.division.share(c.edge)) + " of what falls to a cheaper edge is beyond its capacity and given to this one"
 	case Pinned:
 		why = "the operator pinned the client to this edge"
 	case Cheapest:

@@ -6,6 +6,7 @@ package altoroute
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,17 +73,17 @@ func (r *Router) newPins(list []Pin) *pins {
 		return nil
 	}
 	p := &pins{asns: make(map[uint32]int32), countries: make(map[string]int32)}
-	for i := len(list) - 1; i >= 0; i-- {
-		e, ok := r.edge(list[i].Edge)
-		prefix, err := ParsePrefix(list[i].Prefix)
+	for _, pin := range slices.Backward(list) {
+		e, ok := r.edge(pin.Edge)
+		prefix, err := ParsePrefix(pin.Prefix)
 		switch {
 		case !ok: // the operator pinned to an edge that is no more
 		case err == nil:
 			p.prefixes.Insert(prefix, e)
-		case list[i].ASN != 0:
-			p.asns[list[i].ASN] = e
+		case pin.ASN != 0:
+			p.asns[pin.ASN] = e
 		default:
-			p.countries[list[i].Country] = e
+			p.countries[pin.Country] = e
 		}
 	}
 	return p

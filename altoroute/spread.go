@@ -86,7 +86,7 @@ const moveCost = 0.01
 // spread divides the demand that was measured among the edges, within their
 // capacities and at the least cost to the networks, and says how in the plan.
 // Where the cheapest edges have the capacity, there is nothing to say.
-func (r *Router) spread(p *plan, before *plan) {
+func (r *Router) spread(p, before *plan) {
 	capacity := r.capacities(p)
 	loads := r.loads(p)
 	for i := range p.pools {

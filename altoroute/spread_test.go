@@ -250,8 +250,11 @@ func TestRouteAllocatesNothingWithAllOn(t *testing.T) {
 	}
 	failed := []string{"big"}
 	for _, q := range []Query{
-		{Client: member(1, 1), Path: "/hot"}, {Client: member(1, 1), Path: "/live/1", Host: "a.example.net"},
-		{Client: member(77, 1), Path: "/b", Failed: failed}, {Client: netip.MustParseAddr("10.77.0.1"), Path: "/c"}, {Path: "/d"},
+		{Client: member(1, 1), Path: "/hot"},
+		{Client: member(1, 1), Path: "/live/1", Host: "a.example.net"},
+		{Client: member(77, 1), Path: "/b", Failed: failed},
+		{Client: netip.MustParseAddr("10.77.0.1"), Path: "/c"},
+		{Path: "/d"},
 	} {
 		if n := testing.AllocsPerRun(100, func() { _, _ = r.Route(q) }); n > 0 {
 			t.Errorf("%+v: %v allocations", q, n)

@@ -180,7 +180,7 @@ func (s *simulation) optimum(of *second, limits []float64) float64 {
 		costs := make([]float64, len(limits))
 		for e := range costs {
 			if pid != noPID {
-				costs[e] = (&spot{guidance: g, pid: pid}).cost(int32(e)) //nolint:gosec // twenty
+				costs[e] = (&spot{guidance: g, pid: pid}).cost(int32(e))
 			}
 		}
 		p.Demand, p.Cost = append(p.Demand, of.asked[pid]), append(p.Cost, costs)

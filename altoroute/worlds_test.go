@@ -151,8 +151,11 @@ func (w *world) drawPolicy(p *Pool, rng *rand.Rand) {
 
 func drawClass(rng *rand.Rand) Class {
 	return []Class{
-		{Hosts: []string{"a.example", "*.b.example"}}, {Paths: []string{"/1*"}}, {Schemes: []string{"https"}},
-		{Countries: []string{"DE"}}, {Hosts: []string{"a.example"}, Countries: []string{"FR", "DE"}},
+		{Hosts: []string{"a.example", "*.b.example"}},
+		{Paths: []string{"/1*"}},
+		{Schemes: []string{"https"}},
+		{Countries: []string{"DE"}},
+		{Hosts: []string{"a.example"}, Countries: []string{"FR", "DE"}},
 	}[rng.IntN(5)]
 }
 

@@ -27,6 +27,21 @@ func init() {
 //   - `GET /altoroute/status`: the sources, edges and databases in use
 //   - `GET /altoroute/ready`: 200, or 503 as long as a pool waits for its first
 //     guidance
+//   - `POST /altoroute/edge`: sets an edge by hand, as in `{"edge": "fra",
+//     "mode": "drain", "over": "10m", "capacity": 8000, "by": "alice"}`. `mode`
+//     is `drain`, `disable`, `up`, or `auto` for what is configured; `over` is
+//     how long a drain takes, no time unless given; `capacity` is in requests
+//     per second, 0 for what is configured or reported
+//   - `POST /altoroute/pool`: sets a pool by hand, as in `{"pool": "video",
+//     "guidance": "off", "by": "alice"}` or `{"pool": "video", "pin":
+//     "192.0.2.0/24", "edge": "par"}`. `guidance` is `off`, or `on` for what is
+//     configured; `pin` is a prefix, an AS number or a country, and an empty
+//     `edge` removes the pin
+//
+// What is absent of a change stays as it is. `by` is who wants it; unless given,
+// the address that the request comes from. What is set by hand comes before what
+// is configured, takes effect at once, and survives reloads and restarts: it is
+// kept in the storage of Caddy, under `altoroute/operator`.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -41,6 +56,8 @@ func (Admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/altoroute/explain", Handler: get(explain)},
 		{Pattern: "/altoroute/status", Handler: get(status)},
 		{Pattern: "/altoroute/ready", Handler: get(ready)},
+		{Pattern: "/altoroute/edge", Handler: post(setEdge)},
+		{Pattern: "/altoroute/pool", Handler: post(setPool)},
 	}
 }
 
@@ -53,19 +70,25 @@ func get(answer func(*App, url.Values) (status int, body any, err error)) caddy.
 		}
 		app := activeApp()
 		if app == nil {
-			return refuse(http.StatusNotFound, errors.New("the app altoroute is not configured"))
+			return refuse(http.StatusNotFound, errNoApp)
 		}
 		code, body, err := answer(app, r.URL.Query())
 		if err != nil {
 			return refuse(code, err)
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(body)
+		return answerJSON(w, code, body)
 	})
+}
+
+var errNoApp = errors.New("the app altoroute is not configured")
+
+func answerJSON(w http.ResponseWriter, code int, body any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(body)
 }
 
 func refuse(status int, err error) error { return caddy.APIError{HTTPStatus: status, Err: err} }

@@ -166,10 +166,10 @@ func TestStatus(t *testing.T) {
 				"resources": [{"location": "http://127.0.0.1:1/directory", "media_type": "application/alto-directory+json", "reads": 0}],
 				"last_error": null}},
 		"pools": {
-			"files": {"guided": true, "edges": {
+			"files": {"guided": true, "edges_up": 2, "edges": {
 				"fra": {"state": "up", "url": "https://fra.cdn.example.net", "pids": {"own": "cc-de", "isp": "cc-fr"}},
 				"par": {"state": "up", "url": "https://par.cdn.example.net", "pids": {"own": "cc-nl", "isp": "cc-nl"}}}},
-			"video": {"guided": true, "edges": {
+			"video": {"guided": true, "edges_up": 1, "edges": {
 				"fra": {"state": "up", "url": "https://fra.video.example.net", "pids": {"own": "cc-de", "isp": "cc-fr"}}}}},
 		"geo": {
 			"databases": [{"file": "{{dir}}/geo.mmdb", "type": "GeoLite2-Country", "built": null, "loaded_at": null}],

@@ -63,14 +63,15 @@ type App struct {
 	// capacities. Default: 1.
 	Routers int `json:"routers,omitempty"`
 
-	logger  *slog.Logger
-	router  *altoroute.Router
-	sources []*attached
-	places  *pooledGeo
-	unwatch func()
-	checks  *checks
-	clock   *clock
-	panics  map[string]bool // the pools in a panic at the last tick, for the log
+	logger   *slog.Logger
+	router   *altoroute.Router
+	sources  []*attached
+	places   *pooledGeo
+	unwatch  func()
+	checks   *checks
+	operated *operated
+	clock    *clock
+	panics   map[string]bool // the pools in a panic at the last tick, for the log
 
 	// provisioned is set once what the configuration names has been checked
 	// against the maps at hand. What later maps lack is a warning.
@@ -123,6 +124,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if old := activeApp(); old != nil {
 		a.router.Inherit(old.router, time.Now())
 	}
+	a.operated = hand.join(ctx.Storage(), a.router, a.Edges, time.Now())
 	if a.checks, err = a.attachChecks(); err != nil {
 		return err
 	}
@@ -228,6 +230,7 @@ func (a *App) attachGeo() error {
 
 // Start begins to follow the sources.
 func (a *App) Start() error {
+	a.operated.start()
 	for _, s := range a.sources {
 		s.feed.Start()
 	}
@@ -253,6 +256,7 @@ func (a *App) Stop() error {
 // with the plan they have.
 func (a *App) Cleanup() error {
 	var errs []error
+	a.operated.leave()
 	a.clock.stop()
 	if a.checks != nil {
 		a.checks.watcher.Stop()

@@ -284,15 +284,15 @@ func (p *parser) rate(to *float64) error {
 	return nil
 }
 
-// number reads a whole number that is not below the least.
-func (p *parser) number(to *int, least int, what string) error {
+// number reads a whole number from 1 on.
+func (p *parser) number(to *int, what string) error {
 	name, text := p.Val(), ""
 	if err := p.single(&text); err != nil {
 		return err
 	}
 	value, err := strconv.Atoi(text)
-	if err != nil || value < least {
-		return p.Errf("%s %q: write %s, %d or more", name, text, what, least)
+	if err != nil || value < 1 {
+		return p.Errf("%s %q: write %s, 1 or more", name, text, what)
 	}
 	*to = value
 	return nil
@@ -368,9 +368,9 @@ func (p *parser) healthOption(h *Health) error {
 	case "timeout":
 		return p.duration(&h.Timeout)
 	case "down":
-		return p.number(&h.Down, 1, "how many checks must fail")
+		return p.number(&h.Down, "how many checks must fail")
 	case "up":
-		return p.number(&h.Up, 1, "how many checks must succeed")
+		return p.number(&h.Up, "how many checks must succeed")
 	case "load_header":
 		return p.single(&h.LoadHeader)
 	case "ramp":

@@ -4,7 +4,6 @@
 package caddymodule
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -95,16 +94,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the app and the pool.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	value, err := ctx.AppIfConfigured("altoroute")
+	app, err := configuredApp(ctx, "the handler altoroute")
 	if err != nil {
-		if errors.Is(err, caddy.ErrNotConfigured) {
-			return errors.New("the handler altoroute needs the global option altoroute, which says what there is to choose from")
-		}
 		return err
-	}
-	app, ok := value.(*App)
-	if !ok {
-		return fmt.Errorf("the app altoroute is a %T", value)
 	}
 	h.router = app.router
 	if h.Pool, err = h.router.PoolName(h.Pool); err != nil {

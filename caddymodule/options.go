@@ -37,7 +37,7 @@ func (p *parser) option() error {
 	case "health":
 		return p.health()
 	case "routers":
-		return p.number(&p.app.Routers, 1, "how many routers share the edges")
+		return p.number(&p.app.Routers, "how many routers share the edges")
 	}
 	return p.unrecognized()
 }
@@ -210,7 +210,7 @@ func (p *parser) handlerOption(h *Handler) error {
 		return p.list(&h.CORS, nil)
 	case "alternates":
 		if p.CountRemainingArgs() > 0 {
-			return p.number(&h.Alternates, 1, "how many other edges an answer names")
+			return p.number(&h.Alternates, "how many other edges an answer names")
 		}
 		h.Alternates = defaultAlternates
 		return p.once("alternates")

@@ -23,6 +23,8 @@ type statusBody struct {
 	// SuspectSelf is true while so many edges fail at once that the fault is
 	// more likely here.
 	SuspectSelf bool `json:"suspect_self,omitempty"`
+	// Unused is what was set by hand of edges and pools that there are not.
+	Unused *unusedSettings `json:"unused_settings,omitempty"`
 }
 
 type sourceBody struct {
@@ -65,6 +67,7 @@ type poolBody struct {
 	Up          int                 `json:"edges_up"`
 	Divided     int                 `json:"divided_loads,omitempty"`
 	Hot         int                 `json:"hot_keys,omitempty"`
+	Set         *poolSetting        `json:"set,omitempty"`
 	Edges       map[string]edgeBody `json:"edges"`
 }
 
@@ -82,6 +85,8 @@ type edgeBody struct {
 	Lookup   *checkBody `json:"lookup,omitempty"`
 	// DemotedIn are PIDs whose clients tell that they cannot reach the edge.
 	DemotedIn []string `json:"demoted_in,omitempty"`
+	// Set is what was set by hand.
+	Set *edgeSetting `json:"set,omitempty"`
 }
 
 // checkBody is what checks say in one address family.
@@ -125,6 +130,7 @@ func status(app *App, _ url.Values) (int, any, error) {
 		body.Pools[name] = app.describePool(name)
 	}
 	body.SuspectSelf = app.checks.prober.Suspect()
+	body.Unused = hand.unused(app.router)
 	if app.places != nil {
 		body.Geo = describeGeo(app.places)
 	}
@@ -135,7 +141,7 @@ func (a *App) describePool(name string) poolBody {
 	is := a.router.PoolCondition(name)
 	body := poolBody{
 		Guided: a.router.Guided(name), GuidanceOff: is.Unguided, Panic: is.Panic, Up: is.Up,
-		Divided: is.Divided, Hot: is.Hot, Edges: make(map[string]edgeBody),
+		Divided: is.Divided, Hot: is.Hot, Set: hand.pool(name), Edges: make(map[string]edgeBody),
 	}
 	demoted := make(map[string][]string)
 	for _, d := range a.router.Demoted() {
@@ -143,7 +149,7 @@ func (a *App) describePool(name string) poolBody {
 	}
 	for _, e := range a.router.Edges(name) {
 		edge := edgeBody{State: a.router.State(e, netip.Addr{}), URL: a.router.EdgeURL(name, e).String()}
-		edge.DemotedIn = demoted[e.Name]
+		edge.DemotedIn, edge.Set = demoted[e.Name], hand.edge(e.Name)
 		for _, s := range a.sources {
 			if pid := a.router.PID(e, s.Name); pid != "" {
 				if edge.PIDs == nil {

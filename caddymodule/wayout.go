@@ -125,7 +125,7 @@ type alternate struct {
 // edge that was chosen first.
 func (h *Handler) alternates(q altoroute.Query, to *url.URL) []alternate {
 	ranked, _ := h.router.Rank(q, max(h.Alternates, defaultAlternates)+1) // the pool is known
-	var all []alternate
+	all := make([]alternate, 0, len(ranked))
 	for _, d := range ranked {
 		all = append(all, alternate{d.Edge.Name, d.Location(to), strings.ToLower(h.router.Country(d.Edge))})
 	}

@@ -50,7 +50,9 @@ func TestWayOut(t *testing.T) {
 		{"by header", "altoroute video {\n retry header X-Failed-Edge\n}", visit{line: "GET /a?failed=par", header: []string{"X-Failed-Edge: fra"}}, "https://par.cdn.example.net:8443/cdn/a?failed=par", nil},
 		{"not asked for", "altoroute video", visit{line: "GET /a?failed=fra", header: []string{"X-Failed-Edge: fra"}}, "https://fra.cdn.example.net/a?failed=fra", nil},
 		{
-			"both", "altoroute video {\n alternates\n retry query failed\n}", visit{line: "GET /a?failed=fra&q=1"}, "https://par.cdn.example.net:8443/cdn/a?q=1",
+			"both", "altoroute video {\n alternates\n retry query failed\n}",
+			visit{line: "GET /a?failed=fra&q=1"},
+			"https://par.cdn.example.net:8443/cdn/a?q=1",
 			[]string{"<https://par.cdn.example.net:8443/cdn/a?q=1>; rel=duplicate; pri=1; geo=fr", "<https://fra.cdn.example.net/a?q=1>; rel=duplicate; pri=2"},
 		},
 	}
@@ -131,7 +133,9 @@ func TestReportsOfParts(t *testing.T) {
 	h := s.handler("altoroute video {\n retry query failed\n}")
 	for _, v := range []visit{
 		{line: "GET /a?failed=fra", header: []string{"Range: bytes=0-1"}},
-		{line: "POST /a?failed=fra"}, {line: "HEAD /a?failed=fra"}, {line: "GET /a"},
+		{line: "POST /a?failed=fra"},
+		{line: "HEAD /a?failed=fra"},
+		{line: "GET /a"},
 	} {
 		_ = v.see(t, h)
 	}

@@ -119,7 +119,9 @@ func (p *Prober) Status(t Target) (Status, bool) {
 }
 
 // Suspect reports whether the prober suspects that the fault is on its own side,
-// because most sites failed at once. While it does, no target becomes down.
+// because most sites, three at least, failed at once. While it does, no target
+// becomes down, but for those that have been spared for five minutes. It tells so
+// only once a target is about to be down, and by family of addresses.
 func (p *Prober) Suspect() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

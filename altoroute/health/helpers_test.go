@@ -109,10 +109,9 @@ func (f *field) answer(ctx context.Context, s *subject, addr netip.Addr) (Report
 	if err == nil {
 		return report, nil
 	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(slow):
-	}
+	ctx, cancel := context.WithTimeout(ctx, slow)
+	defer cancel()
+	<-ctx.Done()
 	return Report{}, err
 }
 

@@ -142,19 +142,19 @@ func (p *Prober) push(l *lane, due time.Time) {
 
 // schedule begins checks when they are due until the context ends.
 func (p *Prober) schedule(ctx context.Context) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(MaxInterval)
 	defer timer.Stop()
 	for {
+		if wait := p.beginDue(ctx); wait > 0 {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-p.wake:
-		}
-		if wait := p.beginDue(ctx); wait > 0 {
-			timer.Reset(wait)
-		} else {
-			timer.Stop()
 		}
 	}
 }

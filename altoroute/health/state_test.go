@@ -63,25 +63,27 @@ func TestHardFailure(t *testing.T) {
 				f.begin(target)
 				pass(time.Minute + time.Duration(seed)*250*time.Millisecond)
 
-				f.breaks(everything)
-				broken, before := time.Now(), len(f.asked(target.URL))
-				for f.status(target).IPv6.State == Up {
-					pass(10 * time.Millisecond)
-				}
-				took, failures := time.Since(broken), len(f.asked(target.URL))-before
-				longest := time.Duration(down)*DefaultInterval*11/10 + DefaultTimeout + 10*time.Millisecond
-				if failures != down || took > longest {
-					t.Errorf("down after %d of %d failures and %s, want at most %s", failures, down, took, longest)
-				}
-
-				f.breaks(nil)
-				restored, before := time.Now(), len(f.asked(target.URL))
-				for f.status(target).IPv6.State == Down {
-					pass(10 * time.Millisecond)
-				}
-				took, successes := time.Since(restored), len(f.asked(target.URL))-before
-				if longest := time.Duration(target.Up)*DefaultInterval*11/10 + 10*time.Millisecond; successes != target.Up || took > longest {
-					t.Errorf("up after %d of %d successes and %s, want at most %s", successes, target.Up, took, longest)
+				for _, change := range []struct {
+					breaks  func(*subject, netip.Addr) bool
+					to      State
+					checks  int
+					longest time.Duration
+				}{
+					{everything, Down, down, time.Duration(down)*DefaultInterval*11/10 + DefaultTimeout},
+					{nil, Up, target.Up, time.Duration(target.Up) * DefaultInterval * 11 / 10},
+				} {
+					f.breaks(change.breaks)
+					began := time.Now()
+					pass(change.longest + time.Millisecond)
+					s, checks := f.status(target).IPv6, 0
+					for _, at := range f.asked(target.URL) {
+						if at.After(began) && !at.After(s.Since) {
+							checks++
+						}
+					}
+					if s.State != change.to || !s.Since.After(began) || checks != change.checks {
+						t.Errorf("%s %s after the change and %d checks, want %s after %d", s.State, s.Since.Sub(began), checks, change.to, change.checks)
+					}
 				}
 				if f.log.count("INFO", "target is up", "was=down") != 1 || f.log.count("") != 3 {
 					t.Errorf("the log has %d lines", f.log.count(""))

@@ -152,25 +152,26 @@ func (p *Prober) noteChange(s *subject) {
 
 // tell writes the log and calls the watchers until the context ends.
 func (p *Prober) tell(ctx context.Context) {
-	pause := time.NewTimer(0)
+	pause := time.NewTimer(tellPause)
 	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			p.flush(ctx, false)
+			p.flush(ctx)
 			return
-		case <-pause.C:
+		case <-p.news:
 		}
+		p.flush(ctx)
+		pause.Reset(tellPause)
 		select {
 		case <-ctx.Done():
-		case <-p.news:
-			p.flush(ctx, true)
+		case <-pause.C:
 		}
-		pause.Reset(tellPause)
 	}
 }
 
-func (p *Prober) flush(ctx context.Context, call bool) {
+// flush tells what is new. After the end that is for the log only.
+func (p *Prober) flush(ctx context.Context) {
 	p.telling.Lock()
 	defer p.telling.Unlock()
 	p.mu.Lock()
@@ -188,7 +189,7 @@ func (p *Prober) flush(ctx context.Context, call bool) {
 		e(ctx, p.cfg.Logger)
 	}
 	for _, w := range dirty {
-		if call && w.changed != nil {
+		if w.changed != nil && ctx.Err() == nil {
 			w.changed()
 		}
 	}

@@ -1,0 +1,270 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+)
+
+// shownStatus is what the commands show of /altoroute/status.
+type shownStatus struct {
+	Sources map[string]struct {
+		Kind       string          `json:"kind"`
+		State      string          `json:"state"`
+		NetworkMap *networkMapBody `json:"network_map"`
+		AgeSeconds *float64        `json:"age_seconds"`
+		LastError  string          `json:"last_error"`
+	} `json:"sources"`
+	Pools map[string]struct {
+		Guided      bool                 `json:"guided"`
+		GuidanceOff bool                 `json:"guidance_off"`
+		Panic       bool                 `json:"panic"`
+		Set         *poolSetting         `json:"set"`
+		Edges       map[string]shownEdge `json:"edges"`
+	} `json:"pools"`
+	Unused unusedSettings `json:"unused_settings"`
+}
+
+type shownEdge struct {
+	State    string       `json:"state"`
+	Capacity *float64     `json:"capacity"`
+	Rate     *float64     `json:"rate"`
+	Load     *float64     `json:"reported_load"`
+	Set      *edgeSetting `json:"set"`
+}
+
+// edges has a line for each edge of each pool.
+func (s *shownStatus) edges() table {
+	t := table{{"EDGE", "POOL", "STATE", "MODE", "BY", "SINCE", "CAPACITY", "RATE", "LOAD"}}
+	for _, pool := range slices.Sorted(maps.Keys(s.Pools)) {
+		edges := s.Pools[pool].Edges
+		for _, name := range slices.Sorted(maps.Keys(edges)) {
+			e := edges[name]
+			row := append([]string{name, pool, e.State}, modeCells(e.Set)...)
+			t = append(t, append(row, measured(e.Capacity), measured(e.Rate), measured(e.Load)))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Unused.Edges)) {
+		set := s.Unused.Edges[name]
+		row := append([]string{name, "", "not configured"}, modeCells(set)...)
+		if set.Capacity > 0 {
+			row = append(row, figure(&set.Capacity))
+		}
+		t = append(t, row)
+	}
+	return t
+}
+
+// modeCells are MODE, BY and SINCE.
+func modeCells(s *edgeSetting) []string {
+	switch {
+	case s == nil:
+		return []string{"auto", "", ""}
+	case s.Mode == "":
+		return []string{"auto", s.CapacityBy, moments(s.CapacityAt)}
+	case s.Over > 0:
+		return []string{s.Mode + " over " + time.Duration(s.Over).String(), s.By, moments(s.At)}
+	}
+	return []string{s.Mode, s.By, moments(s.At)}
+}
+
+// pools has a line for each pool, and one for each pin by hand.
+func (s *shownStatus) pools() table {
+	t := table{{"POOL", "EDGES", "GUIDANCE", "PIN", "BY", "SINCE"}}
+	set := func(name string, p *poolSetting) {
+		if p == nil {
+			return
+		}
+		for _, pin := range p.Pins {
+			t = append(t, []string{name, "", "", pin.Clients + " to " + pin.Edge, pin.By, moments(pin.At)})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Pools)) {
+		p := s.Pools[name]
+		row := []string{name, strconv.Itoa(len(p.Edges)), "on", "", "", ""}
+		switch {
+		case p.GuidanceOff:
+			row[2] = guidanceOff
+		case !p.Guided:
+			row[2] = "none"
+		}
+		if p.Panic {
+			row[2] += ", panic"
+		}
+		if p.Set != nil {
+			row[4], row[5] = p.Set.By, moments(p.Set.At)
+		}
+		t = append(t, row)
+		set(name, p.Set)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Unused.Pools)) {
+		p := s.Unused.Pools[name]
+		t = append(t, []string{name, "", "not configured", "", p.By, moments(p.At)})
+		set(name, p)
+	}
+	return t
+}
+
+func (s *shownStatus) text() string {
+	t := make(table, 0, 1+len(s.Sources))
+	t = append(t, []string{"SOURCE", "KIND", "STATE", "AGE", "TAG", "PREFIXES", "ERROR"})
+	for _, name := range slices.Sorted(maps.Keys(s.Sources)) {
+		is := s.Sources[name]
+		row := []string{name, is.Kind, is.State, "", "", "", is.LastError}
+		if is.AgeSeconds != nil {
+			row[3] = (time.Duration(*is.AgeSeconds) * time.Second).String()
+		}
+		if is.NetworkMap != nil {
+			row[4], row[5] = is.NetworkMap.Tag, strconv.Itoa(is.NetworkMap.Prefixes)
+		}
+		t = append(t, row)
+	}
+	return t.text() + "\n" + s.pools().text() + "\n" + s.edges().text()
+}
+
+// shownExplanation is what the commands show of /altoroute/explain.
+type shownExplanation struct{ altoroute.Explanation }
+
+func (e *shownExplanation) text() string {
+	at := e.Placement
+	placed := strings.TrimRight(at.How+" "+at.Prefix, " ")
+	if at.PID != "" {
+		placed = at.Source + "/" + at.PID + " (" + placed + ")"
+	}
+	facts := table{{"client", e.Client}, {"pool", e.Pool}, {"placed in", placed}, {"reason", string(e.Reason)}}
+	if e.Location != "" {
+		facts = append(facts, []string{"sent to", e.Location})
+	}
+	t := make(table, 0, 1+len(e.Candidates))
+	t = append(t, []string{"", "EDGE", "PID", "COST", "RANK", "SHARE", "STATE", "WHY"})
+	for i := range e.Candidates {
+		c := &e.Candidates[i]
+		mark, share := "", ""
+		if c.Chosen {
+			mark = "*"
+		}
+		if c.Share != nil {
+			share = strconv.FormatFloat(100**c.Share, 'f', 1, 64) + "%"
+		}
+		t = append(t, []string{mark, c.Edge, c.PID, figure(c.Cost), strconv.Itoa(c.Rank), share, c.State, c.Why})
+	}
+	return facts.text() + "\n" + t.text()
+}
+
+// describeEdge says what is set of an edge.
+func describeEdge(s *edgeSetting) string {
+	if s == nil {
+		return "nothing is set by hand"
+	}
+	var parts []string
+	if s.Mode != "" {
+		mode := s.Mode
+		if s.Over > 0 {
+			mode += " over " + time.Duration(s.Over).String()
+		}
+		parts = append(parts, mode+" by "+s.By)
+	}
+	if s.Capacity > 0 {
+		parts = append(parts, "capacity "+figure(&s.Capacity)+" by "+s.CapacityBy)
+	}
+	return printable(strings.Join(parts, ", "))
+}
+
+// describePool says what is set of a pool by hand.
+func describePool(s *poolSetting) string {
+	if s == nil {
+		return "nothing is set by hand"
+	}
+	var parts []string
+	if s.Guidance != "" {
+		parts = append(parts, "guidance "+s.Guidance+" by "+s.By)
+	}
+	for _, p := range s.Pins {
+		parts = append(parts, p.Clients+" pinned to "+p.Edge+" by "+p.By)
+	}
+	return printable(strings.Join(parts, ", "))
+}
+
+// table is rows of cells; of a list, the first are the headings.
+type table [][]string
+
+// only returns the headings and the rows of one name.
+func (t table) only(name string) table {
+	found := slices.Clone(t[:1])
+	for _, row := range t[1:] {
+		if row[0] == name {
+			found = append(found, row)
+		}
+	}
+	return found
+}
+
+// text aligns the cells. A column that has but a heading is left out.
+func (t table) text() string {
+	var widths []int
+	for i, row := range t {
+		for column, cell := range row {
+			if column == len(widths) {
+				widths = append(widths, 0)
+			}
+			if cell != "" && (i > 0 || len(t) == 1) {
+				widths[column] = max(widths[column], utf8.RuneCountInString(t[0][column]), utf8.RuneCountInString(cell))
+			}
+		}
+	}
+	var b strings.Builder
+	for _, row := range t {
+		var line strings.Builder
+		for column, cell := range row {
+			if widths[column] > 0 {
+				fmt.Fprintf(&line, "%-*s  ", widths[column], printable(cell))
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// printable makes a text harmless in a terminal: some of it comes from far.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+func figure(f *float64) string {
+	if f == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*f, 'f', -1, 64)
+}
+
+// measured returns a figure without digits that mean nothing.
+func measured(f *float64) string {
+	if f == nil {
+		return ""
+	}
+	rounded := math.Round(100**f) / 100
+	return figure(&rounded)
+}
+
+func moments(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}

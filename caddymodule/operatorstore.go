@@ -1,0 +1,271 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+)
+
+// settingsVersion is that of the format. One that it is not is refused: to guess
+// could put an edge into service that was taken out.
+const settingsVersion = 1
+
+// storageTimeout is how long one access to the storage may take.
+const storageTimeout = 10 * time.Second
+
+// store is the place where the settings outlive the process: Caddy's storage, a
+// document for each instance. It is read once, when the first configuration is
+// provisioned; from then on what is in memory is newer.
+type store struct {
+	mu   sync.Mutex // held while the storage is in use, and taken before the operator's
+	name string     // of the storage
+	// seen is false where it could not be read what is there, or not understood.
+	// Then it is looked at once more before it is written over.
+	seen  bool
+	moved bool   // what is there is from earlier: the process has come from another storage
+	body  []byte // what is there; nil is nothing
+}
+
+// open reads what is stored, unless what is in memory is newer.
+func (o *operator) open(s certmagic.Storage) {
+	o.store.mu.Lock()
+	defer o.store.mu.Unlock()
+	name := storageName(s)
+	o.mu.Lock()
+	if inForce := o.inForce() != nil; inForce || o.store.seen && o.store.name == name {
+		o.mu.Unlock()
+		return
+	}
+	if o.store.name != name {
+		// Nothing stands on what the other storage had.
+		o.kept = newSettings()
+		o.store.name, o.store.moved = name, false
+	}
+	o.mu.Unlock()
+	o.store.seen, o.store.body = false, nil
+	body, err := o.load(s)
+	if err == nil {
+		err = o.take(body, true)
+	}
+	if err != nil {
+		o.logger.Error("what was set by hand is not in force: it cannot be read", slog.Any("error", err))
+		return
+	}
+	o.store.seen, o.store.body = true, body
+}
+
+// save writes what is set, if that has changed, for a configuration in force.
+// An error is logged, and tried to mend with the next change.
+func (o *operator) save() error {
+	o.store.mu.Lock()
+	defer o.store.mu.Unlock()
+	o.mu.Lock()
+	u := o.inForce()
+	o.mu.Unlock()
+	if u == nil {
+		return nil
+	}
+	if err := o.write(u.storage); err != nil {
+		err = fmt.Errorf("what was set by hand will not survive a restart: %w", err)
+		o.logger.Error("what was set by hand will not survive a restart", slog.Any("error", errors.Unwrap(err)))
+		return err
+	}
+	return nil
+}
+
+func (o *operator) write(s certmagic.Storage) error {
+	if name := storageName(s); o.store.name != name {
+		o.store.name, o.store.seen, o.store.moved, o.store.body = name, false, true, nil
+	}
+	if !o.store.seen {
+		if err := o.look(s); err != nil {
+			if o.nothing() {
+				return nil // that there could be lost
+			}
+			return err
+		}
+	}
+	body, err := o.encode()
+	if err != nil || bytes.Equal(body, o.store.body) {
+		return err
+	}
+	key, err := settingsKey()
+	if err != nil {
+		return err
+	}
+	if err := put(s, key, body); err != nil {
+		return err
+	}
+	o.store.body = body
+	return nil
+}
+
+// encode returns what is set as it is stored; nil if that is nothing and
+// nothing is there.
+func (o *operator) encode() ([]byte, error) {
+	if o.nothing() && o.store.body == nil {
+		return nil, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return json.MarshalIndent(o.kept, "", "\t")
+}
+
+// nothing reports whether nothing is set.
+func (o *operator) nothing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.kept.Edges)+len(o.kept.Pools)+len(o.kept.Config) == 0
+}
+
+// look sees to what is stored before it is written over: what is set there and
+// could not be read at first comes into force after all, what cannot be
+// understood is kept aside.
+func (o *operator) look(s certmagic.Storage) error {
+	body, err := o.load(s)
+	if err != nil {
+		return err
+	}
+	switch {
+	case body == nil:
+	case o.store.moved:
+		o.logger.Warn("what was set by hand replaces what was set in this storage before", slog.String("storage", o.store.name))
+	default:
+		err := o.take(body, false)
+		if err == nil {
+			break
+		}
+		if o.nothing() {
+			return err // and it is left as it is
+		}
+		key, err := settingsKey()
+		if err != nil {
+			return err
+		}
+		if err := put(s, key+".broken", body); err != nil {
+			return err
+		}
+		o.logger.Warn("what could not be read of what was set by hand is kept aside", slog.String("key", key+".broken"))
+	}
+	o.store.seen, o.store.body = true, body
+	return nil
+}
+
+// take puts stored settings in force where nothing newer is set. What the
+// configuration said counts only at the beginning.
+func (o *operator) take(body []byte, first bool) error {
+	if body == nil {
+		return nil
+	}
+	found, err := parseSettings(body)
+	if err != nil {
+		key, _ := settingsKey() // could be made before
+		return fmt.Errorf("%s %w", key, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, set := range found.Edges {
+		if o.kept.Edges[name] == nil {
+			o.kept.Edges = replaced(o.kept.Edges, name, set, set.isZero())
+		}
+	}
+	for name, set := range found.Pools {
+		if o.kept.Pools[name] == nil {
+			o.kept.Pools = replaced(o.kept.Pools, name, set, set.isZero())
+		}
+	}
+	if first {
+		o.kept.Config = found.Config
+	}
+	for _, u := range o.uses {
+		u.apply(plain(time.Now()))
+	}
+	return nil
+}
+
+// parseSettings reads what was stored. It is all good or refused.
+func parseSettings(body []byte) (settings, error) {
+	var format struct {
+		Version int `json:"version"`
+	}
+	made := newSettings()
+	if err := json.Unmarshal(body, &format); err != nil {
+		return made, fmt.Errorf("is damaged: %w", err)
+	}
+	if format.Version != settingsVersion {
+		return made, fmt.Errorf("has version %d of the format, and only %d is known: was it written by a newer altoroute?", format.Version, settingsVersion)
+	}
+	err := caddy.StrictUnmarshalJSON(body, &made)
+	if err == nil {
+		err = made.check()
+	}
+	if err != nil {
+		return made, fmt.Errorf("is damaged: %w", err)
+	}
+	return made, nil
+}
+
+// load returns what is stored, nil where nothing is.
+func (o *operator) load(s certmagic.Storage) ([]byte, error) {
+	// An instance that has no name yet has stored nothing. To ask for the name
+	// would write one, which validating must not.
+	if _, err := os.Stat(filepath.Join(caddy.AppDataDir(), "instance.uuid")); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	key, err := settingsKey()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
+	defer cancel()
+	body, err := s.Load(ctx, key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("loading %s: %w", key, err)
+	}
+	return append([]byte{}, body...), nil // not nil, though it may be empty
+}
+
+func put(s certmagic.Storage, key string, body []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
+	defer cancel()
+	if err := s.Store(ctx, key, body); err != nil {
+		return fmt.Errorf("storing %s: %w", key, err)
+	}
+	return nil
+}
+
+// settingsKey returns the key of the document. Instances that share a storage
+// have each their own.
+func settingsKey() (string, error) {
+	id, err := caddy.InstanceID()
+	if err != nil {
+		return "", fmt.Errorf("the instance's own ID: %w", err)
+	}
+	return "altoroute/operator/" + id.String() + ".json", nil
+}
+
+// storageName tells storages apart: each configuration has its own value of the
+// same one.
+func storageName(s certmagic.Storage) string {
+	if named, ok := s.(fmt.Stringer); ok {
+		return named.String()
+	}
+	return fmt.Sprintf("%T %p", s, s)
+}

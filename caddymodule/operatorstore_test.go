@@ -1,0 +1,267 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+)
+
+// memory is a storage that outlives operators, and fails on request.
+type memory struct {
+	certmagic.Storage
+	mu              sync.Mutex
+	content         map[string][]byte
+	loading, saving error
+	writes          int
+}
+
+func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.loading != nil {
+		return nil, m.loading
+	}
+	if body, ok := m.content[key]; ok {
+		return body, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (m *memory) Store(_ context.Context, key string, body []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.saving != nil {
+		return m.saving
+	}
+	m.writes++
+	m.content[key] = body
+	return nil
+}
+
+// newMemory returns an empty storage of an instance with a name.
+func newMemory(t *testing.T) (m *memory, key string) {
+	t.Helper()
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	key, err := settingsKey()
+	must(t, err)
+	return &memory{content: make(map[string][]byte)}, key
+}
+
+// Another process with the same storage has all that was set, as it was.
+func TestOperatorSurvivesRestart(t *testing.T) {
+	disk, key := newMemory(t)
+	o, _ := newHand()
+	r := edgesOnly(t, "fra", "par", "ams", "mil")
+	config := []*Edge{{Name: "fra"}, {Name: "par"}, {Name: "ams"}, {Name: "mil", Mode: "drain", DrainOver: caddy.Duration(10 * time.Minute)}}
+	o.join(disk, r, config, now0).start()
+	drain := mode(altoroute.Drain, "alice")
+	drain.over = new(10 * time.Minute)
+	mustSet(t, o, "fra", drain, now0)
+	mustSet(t, o, "par", edgeChange{capacity: new(8000.0), by: "bob"}, now0)
+	mustSet(t, o, "ams", mode(altoroute.ForcedUp, "bob"), now0)
+	for _, c := range []poolChange{
+		{guidance: new(false), by: "carol"},
+		{pin: &altoroute.Pin{Prefix: "198.51.100.0/24", Edge: "par"}, by: "carol"},
+		{pin: &altoroute.Pin{ASN: 64500, Edge: "fra"}, by: "dave"},
+	} {
+		_, unstored, err := o.setPool("all", c, now0)
+		must(t, err)
+		must(t, unstored)
+	}
+
+	again, log := newHand()
+	later := edgesOnly(t, "fra", "par", "ams", "mil")
+	again.join(disk, later, config, time.Now()).start()
+	if log.Len() > 0 {
+		t.Errorf("it logs: %s", log)
+	}
+	for _, edge := range []string{"fra", "par", "ams", "mil"} {
+		if was, is := o.edge(edge), again.edge(edge); *was != *is {
+			t.Errorf("%s: %+v, was %+v", edge, is, was)
+		}
+	}
+	// What began in March is over, by hand and by the configuration.
+	for edge, want := range map[string]string{"fra": altoroute.StateDrained, "par": altoroute.StateUp, "ams": altoroute.StateForcedUp, "mil": altoroute.StateDrained} {
+		if state := stateOf(later, edge); state != want {
+			t.Errorf("%s is %s, want %s", edge, state, want)
+		}
+	}
+	if _, capacity := later.Traffic(&altoroute.Edge{Name: "par"}); capacity != 8000 {
+		t.Errorf("capacity %v", capacity)
+	}
+	set := again.pool("all")
+	if set.Guidance != "off" || set.By != "carol" || !set.At.Equal(now0) || len(set.Pins) != 2 || set.Pins[1].By != "dave" || set.Pins[1].Clients != "AS64500" {
+		t.Errorf("the pool is %+v", set)
+	}
+	if !later.PoolCondition("all").Unguided || later.PoolCondition("first").Unguided {
+		t.Error("guidance is not off")
+	}
+	if edge := pinnedTo(t, later, "198.51.100.9"); edge != "par" {
+		t.Errorf("pinned to %q", edge)
+	}
+	if again.edge("none") != nil || again.pool("none") != nil {
+		t.Error("something is set of what there is not")
+	}
+	if writes := disk.writes; writes != 7 {
+		t.Errorf("%d writes of seven changes: %s", writes, disk.content[key])
+	}
+}
+
+// What cannot be understood is told, left as it is as long as nothing is set, and
+// kept aside before it is written over.
+func TestOperatorRefusesWhatItCannotRead(t *testing.T) {
+	for name, test := range map[string]struct {
+		body  string
+		words []string
+	}{
+		"cut off":       {`{"version": 1, "edges": {"fra": {"mode": "dis`, []string{"damaged", "unexpected end"}},
+		"empty":         {"", []string{"damaged"}},
+		"newer":         {`{"version": 2, "regions": {}}`, []string{"version 2", "newer altoroute"}},
+		"no version":    {`{"edges": {}}`, []string{"version 0"}},
+		"unknown":       {`{"version": 1, "regions": {}}`, []string{"damaged", "regions"}},
+		"null":          {`{"version": 1, "edges": {"fra": null}}`, []string{"damaged", "edges: fra: null"}},
+		"name":          {`{"version": 1, "edges": {"": {"mode": "up"}}}`, []string{"damaged", "not a name"}},
+		"mode":          {`{"version": 1, "edges": {"fra": {"mode": "auto"}}}`, []string{"damaged", "edges: fra: mode", "drain, disable or up"}},
+		"config":        {`{"version": 1, "config": {"fra": {"mode": "x"}}}`, []string{"damaged", "config: fra: mode"}},
+		"over":          {`{"version": 1, "edges": {"fra": {"mode": "drain", "over": "-1s"}}}`, []string{"damaged", "over"}},
+		"over type":     {`{"version": 1, "edges": {"fra": {"mode": "drain", "over": "soon"}}}`, []string{"damaged", "soon"}},
+		"capacity":      {`{"version": 1, "edges": {"fra": {"capacity": -1}}}`, []string{"damaged", "capacity -1"}},
+		"guidance":      {`{"version": 1, "pools": {"all": {"guidance": "on"}}}`, []string{"damaged", "pools: all: guidance"}},
+		"null pool":     {`{"version": 1, "pools": {"all": null}}`, []string{"damaged", "pools: all: null"}},
+		"pin":           {`{"version": 1, "pools": {"all": {"pins": [{"clients": "x.y", "edge": "fra"}]}}}`, []string{"damaged", "pin"}},
+		"pin's edge":    {`{"version": 1, "pools": {"all": {"pins": [{"clients": "DE", "edge": ""}]}}}`, []string{"damaged", "pin DE"}},
+		"half is good":  {`{"version": 1, "edges": {"fra": {"mode": "disable"}, "par": {"mode": "x"}}}`, []string{"damaged", "par"}},
+		"not an object": {`[]`, []string{"damaged"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk, key := newMemory(t)
+			disk.content[key] = []byte(test.body)
+			o, log := newHand()
+			r := edgesOnly(t, "fra", "par")
+			o.join(disk, r, nil, now0).start()
+			for _, word := range append(test.words, "level=ERROR", key) {
+				if !strings.Contains(strings.ReplaceAll(log.String(), `\"`, `"`), word) {
+					t.Errorf("the log does not say %q: %s", word, log)
+				}
+			}
+			if stateOf(r, "fra") != altoroute.StateUp || o.edge("fra") != nil || disk.writes != 0 {
+				t.Errorf("the edge is %s, %d writes", stateOf(r, "fra"), disk.writes)
+			}
+			mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
+			if aside := string(disk.content[key+".broken"]); aside != test.body {
+				t.Errorf("kept aside is %q", aside)
+			}
+			if !strings.Contains(log.String(), "kept aside") {
+				t.Errorf("the log does not say it: %s", log)
+			}
+			again, _ := newHand()
+			again.join(disk, r, nil, now0)
+			if again.kept.Edges["par"] == nil {
+				t.Error("what was set then is not stored")
+			}
+		})
+	}
+}
+
+// What cannot be stored is in force, says so, and is stored with the next change
+// that can.
+func TestOperatorUnstored(t *testing.T) {
+	disk, key := newMemory(t)
+	disk.saving = errors.New("the disk is full")
+	o, log := newHand()
+	r := edgesOnly(t, "fra", "par")
+	o.join(disk, r, nil, now0).start()
+	set, unstored, err := o.setEdge("fra", mode(altoroute.Disabled, "alice"), now0)
+	must(t, err)
+	wants(t, unstored, "will not survive a restart", key, "the disk is full")
+	if set.Mode != "disable" || stateOf(r, "fra") != altoroute.StateDisabled {
+		t.Errorf("%+v, %s", set, stateOf(r, "fra"))
+	}
+	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "will not survive a restart") {
+		t.Errorf("the log does not say it: %s", log)
+	}
+	disk.saving = nil
+	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
+	again, _ := newHand()
+	again.join(disk, r, nil, now0)
+	if edges := slices.Sorted(maps.Keys(again.kept.Edges)); !slices.Equal(edges, []string{"fra", "par"}) {
+		t.Errorf("stored are %v", edges)
+	}
+}
+
+// A storage that could not be reached at first is read before it is written:
+// nothing in it is lost, and what was set since then counts.
+func TestOperatorReadsLate(t *testing.T) {
+	disk, _ := newMemory(t)
+	before, _ := newHand()
+	r := edgesOnly(t, "fra", "par", "ams")
+	before.join(disk, r, nil, now0).start()
+	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
+	mustSet(t, before, "par", mode(altoroute.Disabled, "alice"), now0)
+
+	disk.loading = errors.New("no route to host")
+	o, log := newHand()
+	r = edgesOnly(t, "fra", "par", "ams")
+	o.join(disk, r, nil, now0).start()
+	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "no route to host") {
+		t.Errorf("the log does not say it: %s", log)
+	}
+	if _, unstored, err := o.setEdge("par", mode(altoroute.ForcedUp, "bob"), now0); err != nil || unstored == nil {
+		t.Errorf("%v, %v", unstored, err)
+	}
+	disk.loading = nil
+	mustSet(t, o, "ams", mode(altoroute.Disabled, "bob"), now0)
+	for edge, want := range map[string]string{"fra": altoroute.StateDisabled, "par": altoroute.StateForcedUp, "ams": altoroute.StateDisabled} {
+		if state := stateOf(r, edge); state != want {
+			t.Errorf("%s is %s, want %s", edge, state, want)
+		}
+	}
+}
+
+// In another storage, what is in memory replaces what was left there.
+func TestOperatorMoves(t *testing.T) {
+	one, _ := newMemory(t)
+	two := &memory{content: make(map[string][]byte)}
+	before, _ := newHand()
+	before.join(two, edgesOnly(t, "fra", "par"), nil, now0).start()
+	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
+
+	o, log := newHand()
+	first := o.join(one, edgesOnly(t, "fra", "par"), nil, now0)
+	first.start()
+	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
+	second := o.join(two, edgesOnly(t, "fra", "par"), nil, now0)
+	if stateOf(second.router, "fra") != altoroute.StateUp || stateOf(second.router, "par") != altoroute.StateDisabled {
+		t.Error("the other storage counts")
+	}
+	second.start()
+	first.leave()
+	if !strings.Contains(log.String(), "replaces what was set in this storage") {
+		t.Errorf("the log does not say it: %s", log)
+	}
+	again, _ := newHand()
+	again.join(two, second.router, nil, now0)
+	if edges := slices.Sorted(maps.Keys(again.kept.Edges)); !slices.Equal(edges, []string{"par"}) {
+		t.Errorf("stored are %v", edges)
+	}
+	// Where nothing stands on it, another storage is read.
+	second.leave()
+	fresh := &memory{content: make(map[string][]byte)}
+	if o.join(fresh, second.router, nil, now0); len(o.kept.Edges) != 0 {
+		t.Errorf("%+v", o.kept)
+	}
+}
