@@ -78,7 +78,7 @@ func fetch(t *testing.T, loopback, port, url, from string) (first *http.Response
 }
 
 func TestEveryExampleIsTested(t *testing.T) {
-	tested := map[string]bool{"quickstart": true, "isp": true}
+	tested := map[string]bool{"quickstart": true, "isp": true, "edges": true}
 	dirs, err := os.ReadDir("../examples")
 	if err != nil {
 		t.Fatal(err)
@@ -212,6 +212,31 @@ func TestISPDatabases(t *testing.T) {
 		}
 		if is, err := os.ReadFile(path); err != nil || !bytes.Equal(is, b.Bytes()) {
 			t.Errorf("%s is not what places.txt says: run with -update (%v)", name, err)
+		}
+	}
+}
+
+// TestEdgesExample holds what the example's comments say: where clients go, what
+// answers name, what a limit and a report are, and the pin.
+func TestEdgesExample(t *testing.T) {
+	c, ports := example(t, "edges")
+	c.eventually("Ashburn reports what it can do", func() bool {
+		capacity, _ := c.metric("caddy_altoroute_edge_capacity_requests_per_second", `edge="iad"`)
+		return capacity == 8000
+	})
+	if capacity, _ := c.metric("caddy_altoroute_edge_capacity_requests_per_second", `edge="fra"`); capacity != 2000 {
+		t.Errorf("the capacity of fra is %v", capacity)
+	}
+	url := "http://localhost:" + ports["8080"] + "/film.mp4"
+	for _, tt := range []struct{ url, from, content string }{
+		{url, "53.0.0.1", "Frankfurt serves /film.mp4\n"},
+		{url + "?failed=fra", "53.0.0.1", "Ashburn serves /film.mp4\n"},
+		{url + "?failed=fra,iad,nrt", "53.0.0.1", "the origin serves /film.mp4\n"},
+		{url, "192.0.2.1", "Tokyo serves /film.mp4\n"},
+	} {
+		first, content := fetch(t, "127.0.0.1", ports["8080"], tt.url, tt.from)
+		if content != tt.content || len(first.Header["Link"]) != 4 {
+			t.Errorf("%s from %s: %q, %q", tt.url, tt.from, content, first.Header["Link"])
 		}
 	}
 }

@@ -49,6 +49,17 @@ func TestREADMECommands(t *testing.T) {
 			line, want, _ := strings.Cut(command, "\n")
 			if m := regexp.MustCompile(`^go run .* examples/(\w+)/Caddyfile`).FindStringSubmatch(line); m != nil {
 				c, ports = example(t, m[1])
+				c.eventually("all edges are known", func() bool {
+					_, status := c.get("/altoroute/status")
+					return !strings.Contains(status, `"state": "unknown"`)
+				})
+			}
+			if args, ok := strings.CutPrefix(line, "go run ./caddymodule/caddy altoroute "); ok {
+				ran++
+				if got := c.altoroute(strings.Fields(args)...); strings.TrimSpace(got) != strings.TrimSpace(want) {
+					t.Errorf("$ %s\nprints\n%s\nnot\n%s", line, got, want)
+				}
+				continue
 			}
 			if !strings.HasPrefix(line, "curl ") {
 				continue
@@ -69,9 +80,20 @@ func TestREADMECommands(t *testing.T) {
 			}
 		}
 	}
-	if ran < 6 {
+	if ran < 13 {
 		t.Errorf("only %d commands were found", ran)
 	}
+}
+
+// altoroute runs `caddy altoroute` against the running Caddy.
+func (c *caddy) altoroute(args ...string) string {
+	c.t.Helper()
+	args = append([]string{"altoroute"}, args...)
+	out, err := c.command(append(args, "--address", "unix/"+filepath.Join(c.dir, "admin.sock"))...).Output()
+	if err != nil {
+		c.t.Fatalf("caddy %q: %v\n%s", args, err, out)
+	}
+	return string(out)
 }
 
 // word returns the word of a command line that holds a text, unquoted.
@@ -136,7 +158,13 @@ func TestREADMEMetrics(t *testing.T) {
 	_, _ = fetch(t, "127.0.0.1", ports["8080"], "http://files.localhost:"+ports["8080"]+"/", "233.252.0.10") // a cache fill
 	name := regexp.MustCompile(`caddy_altoroute_[a-z_]+`)
 	_, exposed := c.get("/metrics")
-	is, says := unique(name.FindAllString(exposed, -1)), unique(name.FindAllString(readme(t), -1))
+	edges, _ := example(t, "edges")
+	edges.eventually("an edge reports its load", func() bool {
+		_, found := edges.metric("caddy_altoroute_edge_reported_load")
+		return found
+	})
+	_, more := edges.get("/metrics")
+	is, says := unique(name.FindAllString(exposed+more, -1)), unique(name.FindAllString(readme(t), -1))
 	if !slices.Equal(is, says) {
 		t.Errorf("the README lists\n%v\nbut there are\n%v", says, is)
 	}
