@@ -64,20 +64,22 @@ func CheckCDNID(id string) error {
 // address, or its CDN-Loop header (RFC 8586) names this CDN or an edge's host.
 // Other CDNs may well stand between us and a client.
 func (f *cacheFills) has(client netip.Addr, cdnLoop []string) bool {
-	if len(f.addrs) > 0 && f.addrs[client] {
-		return true
-	}
+	return len(f.addrs) > 0 && f.addrs[client] || f.hops(cdnLoop) > 0
+}
+
+// hops returns how often a CDN-Loop header names this CDN or one of its edges.
+func (f *cacheFills) hops(cdnLoop []string) (n int) {
 	for _, header := range cdnLoop {
 		for header != "" {
 			var info string
 			info, header = cutElement(header)
 			id, _, _ := strings.Cut(info, ";")
 			if f.ids[strings.ToLower(strings.Trim(id, " \t"))] {
-				return true
+				n++
 			}
 		}
 	}
-	return false
+	return n
 }
 
 // cutElement splits a list at its first comma outside of a quoted string: the

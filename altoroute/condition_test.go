@@ -99,6 +99,37 @@ func TestDrainWithoutOthers(t *testing.T) {
 	}
 }
 
+// TestDrainProlonged: another duration keeps what has been noted.
+func TestDrainProlonged(t *testing.T) {
+	r := equalEdges(t, map[string]int{"e1": 1, "e2": 1}, false)
+	set := func(over time.Duration, now time.Time) {
+		if err := r.Set("e2", Setting{Mode: Drain, Since: epoch, Over: over}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(400*time.Second, epoch)
+	known := content(t, r, 2000)["e2"]
+	set(800*time.Second, epoch.Add(500*time.Second))
+	if got := float64(len(content(t, r, 2000)["e2"])) / float64(len(known)); math.Abs(got-0.5) > 0.1 {
+		t.Errorf("half way the edge has %.2f of what it was asked for", got)
+	}
+}
+
+// TestFailedComesAfterRamping: an edge that the client could not reach is worse
+// for it than one that is on its way back.
+func TestFailedComesAfterRamping(t *testing.T) {
+	r := mustRouter(t, Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("a", "here"), edgeAt("b", "here")}, Ramp: time.Hour},
+		"own", []string{"here 0.0.0.0/0"}, "here here 0")
+	r.Learn(map[string]Condition{"b": {IPv4: Down, IPv6: Down}}, epoch)
+	r.Learn(map[string]Condition{"b": {IPv4: Up, IPv6: Up}}, epoch)
+	for i := range 100 {
+		d, err := r.Route(Query{Client: ParseClient("192.0.2.1"), Path: fmt.Sprint("/", i), Failed: []string{"a"}})
+		if err != nil || d.Edge.Name != "b" {
+			t.Fatalf("%+v, %v", d, err)
+		}
+	}
+}
+
 func TestRamp(t *testing.T) {
 	const objects = 20_000
 	cfg := Config{Sources: []Source{{Name: "own"}}, Ramp: 100 * time.Second}

@@ -6,7 +6,6 @@ package altoroute
 import (
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Rank returns the edges in the order in which a client would get them: the
@@ -24,7 +23,7 @@ func (r *Router) Rank(q Query, most int) ([]Decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.plan.Load().rank(pool, q, most, nil), nil
+	return r.plan.Load().rank((*plan).decide, pool, q, most, nil), nil
 }
 
 // Relay ranks like Rank for whoever asks the edges itself, so that no client is
@@ -40,7 +39,7 @@ func (r *Router) Relay(q Query, most int) ([]Decision, error) {
 	p := r.plan.Load()
 	q.Client = q.Client.Unmap().WithZone("")
 	if !r.fills.has(q.Client, q.CDNLoop) {
-		return p.rank(pool, q, most, nil), nil
+		return p.rank((*plan).choose, pool, q, most, nil), nil
 	}
 	if r.fills.hops(q.CDNLoop) >= maxHops {
 		return nil, nil
@@ -51,17 +50,15 @@ func (r *Router) Relay(q Query, most int) ([]Decision, error) {
 			been = append(been, e)
 		}
 	}
-	// To this router nothing is a cache fill.
-	open := *p
-	open.router = &Router{sources: r.sources, edges: r.edges, pools: r.pools, byName: r.byName, def: r.def}
-	return open.rank(pool, q, most, been), nil
+	return p.rank((*plan).choose, pool, q, most, been), nil
 }
 
 // maxHops is more edges than ever stand one behind the other.
 const maxHops = 8
 
-// rank ranks the edges but those that have already been taken.
-func (p *plan) rank(pool *pool, q Query, most int, taken []int32) []Decision {
+// rank ranks the edges but those that have already been taken, by a way to
+// decide.
+func (p *plan) rank(decide func(*plan, *pool, *Query, *[]candidate) Decision, pool *pool, q Query, most int, taken []int32) []Decision {
 	if most <= 0 || most > len(pool.edges) {
 		most = len(pool.edges)
 	}
@@ -75,7 +72,7 @@ func (p *plan) rank(pool *pool, q Query, most int, taken []int32) []Decision {
 	}
 	var ranked []Decision
 	for {
-		d := rest.decide(pool, &q, nil)
+		d := decide(&rest, pool, &q, nil)
 		if d.edge < 0 {
 			return ranked
 		}
@@ -96,21 +93,6 @@ func (r *Router) cameFrom(pool *pool, e int32, q *Query) bool {
 	f.addHost(edge.URL)
 	f.addHost(pool.bases[e])
 	return f.has(q.Client, q.CDNLoop)
-}
-
-// hops returns how often a CDN-Loop header names this CDN or one of its edges.
-func (f *cacheFills) hops(cdnLoop []string) (n int) {
-	for _, header := range cdnLoop {
-		for header != "" {
-			var info string
-			info, header = cutElement(header)
-			id, _, _ := strings.Cut(info, ";")
-			if f.ids[strings.ToLower(strings.Trim(id, " \t"))] {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // Locate returns where a client is as a pool sees it, without a choice: of the

@@ -143,6 +143,12 @@ func (p *plan) decide(pool *pool, q *Query, seen *[]candidate) Decision {
 	if p.router.fills.has(q.Client, q.CDNLoop) {
 		return Decision{Pool: pool.Name, Reason: CacheFill, How: Unplaced, Cost: math.NaN(), edge: -1}
 	}
+	return p.choose(pool, q, seen)
+}
+
+// choose is the decision for who is no cache fill. The client's address must be
+// plain.
+func (p *plan) choose(pool *pool, q *Query, seen *[]candidate) Decision {
 	c := contest{plan: p, pool: pool, query: *q, seen: seen, winner: -1}
 	c.key = pool.Key.Sum(q.Path, q.RawQuery)
 	c.bidKey = c.key

@@ -29,7 +29,7 @@ var (
 	}, []string{"pool", "edge", "placement"})
 	cacheFills = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy", Subsystem: "altoroute", Name: "cache_fills_total",
-		Help: "Requests that came from an edge and went to the next handler.",
+		Help: "Requests that came from an edge: not redirected, but passed on or fetched from another edge.",
 	}, []string{"pool"})
 )
 
