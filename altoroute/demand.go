@@ -92,7 +92,8 @@ func (m *meter) follow(source int, g *guidance) *meter {
 
 // inherit takes over the rates of an earlier Router's pool.
 func (r *Router) inheritMeter(m, before *meter, from *plan) {
-	m.readAt, m.age, m.keys, m.unplaced.rate = before.readAt, before.age, before.keys, before.unplaced.rate
+	m.readAt, m.age, m.unplaced.rate = before.readAt, before.age, before.unplaced.rate
+	m.keys.inherit(before.keys)
 	for e := range r.edges {
 		if was, ok := from.router.edge(r.edges[e].Name); ok {
 			m.pinnedRate[e], m.sentRate[e] = before.pinnedRate[was], before.sentRate[was]
@@ -197,6 +198,16 @@ func (m *keyMeter) read(seconds float64) {
 // keyMemory is in seconds. A key must not be taken for hot by two requests at
 // a time.
 const keyMemory = 5
+
+// inherit takes over what an earlier meter has found. That goes on counting for
+// the requests that still have it, and is read under another mutex.
+func (m *keyMeter) inherit(before *keyMeter) {
+	m.of, m.rates = before.of, before.rates
+	for i := range m.cells {
+		m.cells[i].key.Store(before.cells[i].key.Load())
+		m.cells[i].votes.Store(before.cells[i].votes.Load())
+	}
+}
 
 // hot returns the keys that are asked for more often than the limit, in
 // requests per second. One that was hot stays so until it is half as frequent.
