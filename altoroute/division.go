@@ -9,6 +9,54 @@ import (
 	"slices"
 )
 
+// A division says who gets the content that by cost alone would fall to one
+// edge, for clients in one PID, because that edge has not the capacity for all
+// of it.
+type division struct {
+	falls int32 // the edge to which it falls
+	parts []part
+}
+
+// A part of the space of draws and the edge that has it. It begins where the
+// part before it ends.
+type part struct {
+	end  uint64 // up to whole
+	edge int32
+}
+
+// whole is the size of the space of draws that a division divides.
+const whole = 1 << 32
+
+// divisionDraw returns the place of a key in divisions. It is the same in all of
+// them, so that what overflows in one PID overflows in others too, and is cached
+// once.
+func divisionDraw(key uint64) uint64 { return draw(key, divisionSalt) >> 32 }
+
+const divisionSalt = 0xd1b54a32d192ed03
+
+// at returns the index of the part that a draw falls into.
+func (d *division) at(draw uint64) int {
+	i, _ := slices.BinarySearchFunc(d.parts, draw, func(p part, draw uint64) int {
+		if p.end <= draw {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+// share returns an edge's share of the whole.
+func (d *division) share(edge int32) float64 {
+	var sum, begin uint64
+	for _, p := range d.parts {
+		if p.edge == edge {
+			sum += p.end - begin
+		}
+		begin = p.end
+	}
+	return float64(sum) / whole
+}
+
 // maxParts is how many parts a division may have before it is laid out anew,
 // which moves a lot. The world's largest PID, divided among twelve edges once a
 // second, has about a hundred parts after minutes, and not many more then.
