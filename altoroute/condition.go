@@ -180,14 +180,27 @@ type conditions struct {
 	learned  []Condition
 	settings []Setting
 	pools    []PoolSetting
+	told     []toldLoad
+	loads    []float64   // averaged as rates are; 0 where nobody says
 	back     []time.Time // since when an edge that was down is up again; zero when long ago
 	drains   []*drain
+	ticked   time.Time
 }
+
+// A toldLoad is what somebody else than the checks tells of an edge's load.
+type toldLoad struct {
+	load float64
+	at   time.Time
+}
+
+// loadLife is for how long a load that was told counts: it is a measurement,
+// and whoever tells it goes on telling it.
+const loadLife = time.Minute
 
 func newConditions(edges, pools int) conditions {
 	return conditions{
 		learned: make([]Condition, edges), settings: make([]Setting, edges), pools: make([]PoolSetting, pools),
-		back: make([]time.Time, edges), drains: make([]*drain, edges),
+		told: make([]toldLoad, edges), loads: make([]float64, edges), back: make([]time.Time, edges), drains: make([]*drain, edges),
 	}
 }
 
@@ -252,6 +265,31 @@ func (c *conditions) state(e int, ramp time.Duration, capacity float64) edgeStat
 // minOpen is the share of its content that an edge begins with.
 const minOpen = 0.05
 
+// load returns the share of its capacity that is in use of an edge: as it was told,
+// else as the edge says; 0 where nobody says.
+func (c *conditions) load(e int) float64 {
+	if told := c.told[e]; told.load > 0 && c.now.Sub(told.at) < loadLife {
+		return told.load
+	}
+	return c.learned[e].Load
+}
+
+// averageLoads lets the averages follow the loads. What an edge gets is averaged,
+// and only with a load of the same time it says what the edge can do.
+func (c *conditions) averageLoads(elapsed time.Duration) {
+	weight := 1 - math.Exp(-elapsed.Seconds()/memory.Seconds())
+	for e := range c.loads {
+		switch is := c.load(e); {
+		case !(is > 0): // NaN is not
+			c.loads[e] = 0
+		case c.loads[e] == 0:
+			c.loads[e] = is
+		default:
+			c.loads[e] += weight * (is - c.loads[e])
+		}
+	}
+}
+
 // moving reports whether the state of some edge changes by time alone.
 func (c *conditions) moving(ramp time.Duration) bool {
 	for e, d := range c.drains {
@@ -266,4 +304,5 @@ func (c *conditions) moving(ramp time.Duration) bool {
 func (c *conditions) inherit(e int, before *conditions, was int) {
 	c.learned[e], c.back[e] = before.learned[was], before.back[was]
 	c.settings[e], c.drains[e] = before.settings[was], before.drains[was]
+	c.told[e], c.loads[e] = before.told[was], before.loads[was]
 }

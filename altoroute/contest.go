@@ -278,7 +278,7 @@ func (c *contest) demoted(e int32) bool {
 	if c.at.guidance == nil {
 		return false
 	}
-	_, ok := c.plan.demoted[c.at.key(e)]
+	_, ok := c.plan.demoted[c.at.key(e, 0)]
 	return ok
 }
 
@@ -308,7 +308,7 @@ func (c *contest) decision() Decision {
 	at := &c.at
 	d := Decision{
 		Pool: c.pool.Name, Reason: NoEdge, Cost: math.NaN(), How: at.how, Place: c.place,
-		client: c.query.Client, key: c.key, pool: c.pool.index, edge: c.winner, source: -1, division: c.division,
+		client: c.query.Client, key: c.key, kind: kindOf(c.query.Client, c.query.HTTPS), pool: c.pool.index, edge: c.winner, source: -1, division: c.division,
 	}
 	if at.guidance != nil {
 		d.source, d.pid = int32(at.guidance.source.index), at.pid //nolint:gosec // a handful

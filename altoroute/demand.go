@@ -19,7 +19,7 @@ import (
 // an edge of limited capacity have none.
 type meter struct {
 	asked    []*pidMeter     // by source; nil where it has no guidance
-	unplaced counter         // of clients without a PID
+	unplaced [kinds]counter  // of clients without a PID
 	pinned   []atomic.Uint64 // by edge
 	sent     []atomic.Uint64 // by edge
 	keys     *keyMeter
@@ -30,11 +30,11 @@ type meter struct {
 	sentRate   []float64
 }
 
-// pidMeter counts by the client PIDs of one network map.
+// pidMeter counts by the client PIDs of one network map, and in each by kind.
 type pidMeter struct {
 	network *NetworkMap
-	counts  []atomic.Uint64
-	rates   []float64
+	counts  [][kinds]atomic.Uint64
+	rates   [][kinds]float64
 }
 
 type counter struct {
@@ -65,11 +65,11 @@ func newPIDMeter(g *guidance, before *pidMeter) *pidMeter {
 		return nil
 	}
 	n := g.maps.Network
-	made := &pidMeter{network: n, counts: make([]atomic.Uint64, n.PIDs()), rates: make([]float64, n.PIDs())}
+	made := &pidMeter{network: n, counts: make([][kinds]atomic.Uint64, n.PIDs()), rates: make([][kinds]float64, n.PIDs())}
 	if before != nil {
-		for pid, rate := range before.rates {
+		for pid, rates := range before.rates {
 			if to := n.pid(before.network.names[pid]); to != noPID {
-				made.rates[to] = rate
+				made.rates[to] = rates
 			}
 		}
 	}
@@ -86,13 +86,18 @@ func (m *meter) follow(source int, g *guidance) *meter {
 	next.asked = slices.Clone(m.asked)
 	next.asked[source] = newPIDMeter(g, m.asked[source])
 	next.keys, next.age, next.pinnedRate, next.sentRate = m.keys, m.age, m.pinnedRate, m.sentRate
-	next.unplaced.rate = m.unplaced.rate
+	for k := range next.unplaced {
+		next.unplaced[k].rate = m.unplaced[k].rate
+	}
 	return next
 }
 
 // inherit takes over the rates of an earlier Router's pool.
 func (r *Router) inheritMeter(m, before *meter, from *plan) {
-	m.readAt, m.age, m.unplaced.rate = before.readAt, before.age, before.unplaced.rate
+	m.readAt, m.age = before.readAt, before.age
+	for k := range m.unplaced {
+		m.unplaced[k].rate = before.unplaced[k].rate
+	}
 	m.keys.inherit(before.keys)
 	for e := range r.edges {
 		if was, ok := from.router.edge(r.edges[e].Name); ok {
@@ -114,9 +119,9 @@ func (m *meter) count(d *Decision) {
 	case d.Reason == Pinned:
 		m.pinned[d.edge].Add(1)
 	case d.source < 0 || m.asked[d.source] == nil || int(d.pid) >= len(m.asked[d.source].counts):
-		m.unplaced.count.Add(1)
+		m.unplaced[d.kind].count.Add(1)
 	default:
-		m.asked[d.source].counts[d.pid].Add(1)
+		m.asked[d.source].counts[d.pid][d.kind].Add(1)
 	}
 }
 
@@ -141,11 +146,16 @@ func (m *meter) read(now time.Time) {
 		into(&m.sentRate[i], &m.sent[i])
 		into(&m.pinnedRate[i], &m.pinned[i])
 	}
-	into(&m.unplaced.rate, &m.unplaced.count)
+	for k := range m.unplaced {
+		into(&m.unplaced[k].rate, &m.unplaced[k].count)
+	}
 	for _, p := range m.asked {
-		if p != nil {
-			for pid := range p.counts {
-				into(&p.rates[pid], &p.counts[pid])
+		if p == nil {
+			continue
+		}
+		for pid := range p.counts {
+			for k := range p.counts[pid] {
+				into(&p.rates[pid][k], &p.counts[pid][k])
 			}
 		}
 	}

@@ -3,21 +3,52 @@
 
 package altoroute
 
-// A loadKey names a load: a source's client PID, and the edge to which its
-// content falls. Clients without a PID are of source -1.
+import "net/netip"
+
+// A loadKey names a load: a source's client PID, the kind of request, and the
+// edge to which its content falls. Clients without a PID are of source -1.
 type loadKey struct {
 	source int32
 	pid    pidIndex
 	edge   int32
+	kind   kind // of what clients tell it is 0
+}
+
+// A kind is what of a request can keep it from an edge whatever it asks for: the
+// family of the client's address, and whether it came by https.
+type kind uint8
+
+const (
+	byIPv6  kind = 1 << iota
+	byHTTPS kind = 1 << iota
+	kinds        = 1 << iota
+)
+
+func kindOf(client netip.Addr, https bool) (k kind) {
+	if client.Is6() {
+		k |= byIPv6
+	}
+	if https {
+		k |= byHTTPS
+	}
+	return k
+}
+
+// client returns an address of the family.
+func (k kind) client() netip.Addr {
+	if k&byIPv6 != 0 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
 }
 
 // key returns the name of the load that content of a client at this spot is
 // part of, if it falls to the edge.
-func (s *spot) key(edge int32) loadKey {
+func (s *spot) key(edge int32, k kind) loadKey {
 	if s.guidance == nil {
-		return loadKey{-1, noPID, edge}
+		return loadKey{-1, noPID, edge, k}
 	}
-	return loadKey{int32(s.guidance.source.index), s.pid, edge} //nolint:gosec // a handful
+	return loadKey{int32(s.guidance.source.index), s.pid, edge, k} //nolint:gosec // a handful
 }
 
 // follow returns what is known of loads for new guidance of a source: PIDs of
@@ -60,7 +91,7 @@ func inherit[M ~map[loadKey]V, V any](r *Router, m M, from, to *plan) M {
 
 func (r *Router) inheritKey(key loadKey, from, to *plan) (loadKey, bool) {
 	edge, ok := r.edge(from.router.edges[key.edge].Name)
-	now := loadKey{-1, noPID, edge}
+	now := loadKey{-1, noPID, edge, key.kind}
 	if !ok || key.source < 0 {
 		return now, ok
 	}

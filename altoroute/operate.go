@@ -19,8 +19,8 @@ type poolState struct {
 	panic      bool
 	up, fit    int // edges that are not down, of those that only their health could speak against
 
-	meter     *meter    // nil where no edge has a limit
-	spreading spreading // nil where costs decide alone
+	meter     *meter     // nil where no edge has a limit
+	spreading *spreading // nil where costs decide alone
 	hot       map[uint64]bool
 }
 
@@ -46,6 +46,33 @@ func (r *Router) Set(edge string, s Setting, now time.Time) error {
 	}
 	r.change(now, func(c *conditions) { c.set(int(e), s) })
 	return nil
+}
+
+// ReportLoad takes over what somebody else than the checks tells of an edge's
+// load, the share of its capacity that is in use. It counts for a minute, and
+// before what the edge says itself. 0 takes it back.
+func (r *Router) ReportLoad(edge string, load float64, now time.Time) error {
+	e, ok := r.edge(edge)
+	if !ok {
+		return fmt.Errorf("there is no edge %s", edge)
+	}
+	if !(load >= 0) || math.IsInf(load, 1) { // NaN is neither
+		return fmt.Errorf("load %v: write the share of the capacity that is in use, such as 0.73", load)
+	}
+	r.change(now, func(c *conditions) { c.told[e] = toldLoad{load, now} })
+	return nil
+}
+
+// Load returns the share of its capacity that is in use of an edge, as it was
+// told or as the edge says; 0 where nobody says.
+func (r *Router) Load(e *Edge) float64 {
+	i, ok := r.edge(e.Name)
+	if !ok {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conditions.load(int(i))
 }
 
 // SetPool puts what an operator has set by hand in force for a pool. Pins to
@@ -76,6 +103,9 @@ func (r *Router) Tick(now time.Time) {
 		return
 	}
 	r.conditions.now = now
+	elapsed := min(now.Sub(r.conditions.ticked), memory) // the first time it is anything
+	r.conditions.ticked = now
+	r.conditions.averageLoads(elapsed)
 	for i := range before.pools {
 		if m := before.pools[i].meter; m != nil {
 			m.read(now)
@@ -138,10 +168,7 @@ func (r *Router) Inherit(before *Router, now time.Time) {
 			continue
 		}
 		r.inheritMeter(s.meter, from.pools[was.index].meter, from)
-		s.spreading = inherit(r, from.pools[was.index].spreading, from, &next)
-		for key, d := range s.spreading {
-			s.spreading[key] = d.renamed(key.edge, func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) })
-		}
+		s.spreading = r.inheritSpreading(from.pools[was.index].spreading, from, &next)
 		s.hot = from.pools[was.index].hot
 	}
 	r.plan.Store(&next)
@@ -156,10 +183,19 @@ func (r *Router) change(now time.Time, alter func(*conditions)) {
 	before := r.plan.Load()
 	next := *before
 	r.condition(&next, before)
-	if next.metered() {
+	if next.metered() && next.reaches(before) {
 		r.spread(&next, before) // at once: what was with an edge that is down goes elsewhere now
 	}
 	r.plan.Store(&next)
+}
+
+// reaches reports whether a plan reaches other edges than the one before. Of
+// thousands of edges that report their load some do so all the time, which can
+// wait for the next Tick.
+func (p *plan) reaches(before *plan) bool {
+	return !slices.EqualFunc(p.states, before.states, func(a, b edgeState) bool {
+		return a.gone() == b.gone() && a.mode == b.mode && a.health == b.health
+	})
 }
 
 // metered reports whether some edge has a limit.
@@ -173,7 +209,7 @@ func (r *Router) condition(p, before *plan) {
 	for e := range p.states {
 		s := r.conditions.state(e, r.ramp, r.edges[e].Capacity)
 		s.capacity /= r.routers
-		if load := r.conditions.learned[e].Load; load >= believedLoad && before != nil {
+		if load := r.conditions.loads[e]; load >= believedLoad && before != nil {
 			// Our part of what it can do is to our part of what it does as full
 			// is to its load.
 			if sent := before.sent(e); sent > 0 {
@@ -205,7 +241,7 @@ const believedLoad = 0.5
 // limited reports whether some edge of a pool has a limit.
 func (r *Router) limited(pool *pool, states []edgeState) bool {
 	return slices.ContainsFunc(pool.edges, func(e int32) bool {
-		return !math.IsInf(states[e].capacity, 1) || r.conditions.learned[e].Load > 0
+		return !math.IsInf(states[e].capacity, 1) || r.conditions.load(int(e)) > 0
 	})
 }
 
@@ -215,6 +251,17 @@ func (p *plan) sent(e int) float64 {
 	for i := range p.pools {
 		if m := p.pools[i].meter; m != nil {
 			sum += m.sentRate[e]
+		}
+	}
+	return sum
+}
+
+// pinned returns how many of these go to it by a pin.
+func (p *plan) pinned(e int) float64 {
+	var sum float64
+	for i := range p.pools {
+		if m := p.pools[i].meter; m != nil {
+			sum += m.pinnedRate[e]
 		}
 	}
 	return sum
@@ -287,5 +334,5 @@ func (r *Router) PoolCondition(name string) PoolCondition {
 		return PoolCondition{}
 	}
 	s := &r.plan.Load().pools[p.index]
-	return PoolCondition{Up: s.up, Fit: s.fit, Panic: s.panic, Unguided: s.unguided, Divided: len(s.spreading), Hot: len(s.hot)}
+	return PoolCondition{Up: s.up, Fit: s.fit, Panic: s.panic, Unguided: s.unguided, Divided: s.spreading.divisions(), Hot: len(s.hot)}
 }

@@ -89,7 +89,7 @@ func (r *Router) Report(q Query, now time.Time) {
 // returns nil where there are too many, or where somebody is building a plan:
 // a request waits for nobody, and the next report will do as well.
 func (r *Router) trial(d *Decision, now time.Time) *trial {
-	key := loadKey{d.source, d.pid, d.edge}
+	key := loadKey{d.source, d.pid, d.edge, 0}
 	if t := r.plan.Load().trials[key]; t != nil {
 		return t
 	}
@@ -152,7 +152,7 @@ func (r *Router) maySpare(key loadKey, demoted map[loadKey]time.Time) bool {
 		}
 		already := 0
 		for _, e := range pool.edges {
-			if _, ok := demoted[loadKey{key.source, key.pid, e}]; ok {
+			if _, ok := demoted[loadKey{key.source, key.pid, e, 0}]; ok {
 				already++
 			}
 		}

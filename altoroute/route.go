@@ -59,6 +59,7 @@ type Decision struct {
 	base   *url.URL
 	client netip.Addr
 	key    uint64   // of the content
+	kind   kind     // of the request
 	pool   int      // the index of Pool
 	edge   int32    // the index of Edge, -1 where there is none
 	source int32    // the index of Source, -1 where there is none
@@ -131,7 +132,7 @@ func (p *plan) note(d *Decision) {
 		m.count(d)
 	}
 	if p.trials != nil && d.source >= 0 && d.client.IsValid() {
-		if t := p.trials[loadKey{d.source, d.pid, d.edge}]; t != nil {
+		if t := p.trials[loadKey{d.source, d.pid, d.edge, 0}]; t != nil {
 			t.sent.add(d.client)
 		}
 	}
@@ -167,7 +168,7 @@ func (p *plan) choose(pool *pool, q *Query, seen *[]candidate) Decision {
 	}
 	c.run()
 	if settings.spreading != nil && c.winner >= 0 && c.reason != Pinned {
-		c.overflow(settings.spreading[at.key(c.winner)])
+		c.overflow(settings.spreading.division(at.key(c.winner, kindOf(q.Client, q.HTTPS))))
 	}
 	return c.decision()
 }

@@ -280,7 +280,7 @@ func (r *Router) Update(source string, m *Maps) error {
 	for i := range next.pools {
 		s := &next.pools[i]
 		s.meter = s.meter.follow(at, next.guidance[at])
-		s.spreading = follow(s.spreading, at, before, next.guidance[at])
+		s.spreading = s.spreading.follow(at, before, next.guidance[at])
 	}
 	r.plan.Store(&next)
 	return nil

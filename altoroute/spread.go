@@ -5,17 +5,59 @@ package altoroute
 
 import (
 	"math"
-	"net/netip"
 	"slices"
 
 	"github.com/altoroute/caddy-alto/internal/mincost"
 )
 
 // spreading is how the content of a pool is divided where that is not by cost
-// alone.
-type spreading map[loadKey]*division
+// alone. Nil is by cost alone.
+type spreading struct {
+	of map[loadKey]*division
+	// as says which kinds of requests were planned as one, because the same edges
+	// are open to them: each has the first of its like.
+	as [kinds]kind
+}
 
-// A load is what a PID's clients ask for of the content that falls to one edge.
+// division returns the division of a load, nil where the edge to which it falls
+// has all of it.
+func (s *spreading) division(key loadKey) *division {
+	if s == nil {
+		return nil
+	}
+	key.kind = s.as[key.kind]
+	return s.of[key]
+}
+
+func (s *spreading) divisions() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.of)
+}
+
+// follow returns the spreading for new guidance of a source.
+func (s *spreading) follow(source int, before, now *guidance) *spreading {
+	if s == nil {
+		return nil
+	}
+	return &spreading{follow(s.of, source, before, now), s.as}
+}
+
+// inheritSpreading returns the spreading of an earlier Router's pool for this one.
+func (r *Router) inheritSpreading(s *spreading, from, to *plan) *spreading {
+	if s == nil {
+		return nil
+	}
+	made := &spreading{inherit(r, s.of, from, to), s.as}
+	for key, d := range made.of {
+		made.of[key] = d.renamed(key.edge, func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) })
+	}
+	return made
+}
+
+// A load is what a PID's clients ask for of the content that falls to one edge, by
+// requests of one kind.
 type load struct {
 	key  loadKey
 	pool *pool
@@ -45,14 +87,14 @@ func (r *Router) spread(p, before *plan) {
 	for i := range p.pools {
 		p.pools[i].spreading = nil
 	}
-	if r.fits(loads, capacity, before) {
+	if fits(loads, capacity, before) {
 		return
 	}
 	problem := mincost.Problem{Capacity: capacity, Move: moveCost}
 	divisions := make([]*division, len(loads))
 	for i := range loads {
 		l := &loads[i]
-		divisions[i] = before.pools[l.pool.index].spreading[l.key]
+		divisions[i] = before.pools[l.pool.index].spreading.division(l.key)
 		problem.Demand = append(problem.Demand, l.rate)
 		problem.Cost = append(problem.Cost, l.cost)
 		problem.Stay = append(problem.Stay, l.stay(divisions[i]))
@@ -62,9 +104,9 @@ func (r *Router) spread(p, before *plan) {
 		if d := divisions[i].divide(l.key.edge, flow); d != nil {
 			s := &p.pools[l.pool.index].spreading
 			if *s == nil {
-				*s = make(spreading)
+				*s = &spreading{make(map[loadKey]*division), p.alike(l.pool)}
 			}
-			(*s)[l.key] = d
+			(*s).of[l.key] = d
 		}
 	}
 }
@@ -74,20 +116,14 @@ func (r *Router) spread(p, before *plan) {
 func (r *Router) capacities(p *plan) []float64 {
 	capacity := make([]float64, len(p.states))
 	for e := range capacity {
-		capacity[e] = p.states[e].capacity
-		for i := range p.pools {
-			if m := p.pools[i].meter; m != nil {
-				capacity[e] -= m.pinnedRate[e]
-			}
-		}
-		capacity[e] = max(capacity[e], 0)
+		capacity[e] = max(p.states[e].capacity-p.pinned(e), 0)
 	}
 	return capacity
 }
 
 // fits reports whether every edge has the capacity for what falls to it by
 // cost. Once that was not so, there must be a little room to spare.
-func (r *Router) fits(loads []load, capacity []float64, before *plan) bool {
+func fits(loads []load, capacity []float64, before *plan) bool {
 	full := 1.0
 	if slices.ContainsFunc(before.pools, func(s poolState) bool { return s.spreading != nil }) {
 		full = roomToSpare
@@ -117,33 +153,69 @@ func (r *Router) loads(p *plan) []load {
 		if m == nil {
 			continue
 		}
+		as := p.alike(pool)
+		add := func(source int, pid pidIndex, rates [kinds]float64, unit float64) {
+			var of [kinds]float64
+			for k, rate := range rates {
+				of[as[k]] += rate
+			}
+			for k, rate := range of {
+				if rate > 0 {
+					loads = append(loads, p.loadsOf(pool, loadKey{source: int32(source), pid: pid, kind: kind(k)}, rate, unit)...) //nolint:gosec // a handful
+				}
+			}
+		}
 		for source, asked := range m.asked {
 			if asked == nil {
 				continue
 			}
 			unit := p.unit(pool, p.guidance[source], asked.rates)
-			for pid, rate := range asked.rates {
-				if rate > 0 {
-					loads = append(loads, p.loadsOf(pool, source, pidIndex(pid), rate, unit)...)
-				}
+			for pid, rates := range asked.rates {
+				add(source, pidIndex(pid), rates, unit)
 			}
 		}
-		if m.unplaced.rate > 0 {
-			loads = append(loads, p.loadsOf(pool, -1, noPID, m.unplaced.rate, 1)...)
+		var unplaced [kinds]float64
+		for k := range m.unplaced {
+			unplaced[k] = m.unplaced[k].rate
 		}
+		add(-1, noPID, unplaced, 1)
 	}
 	return loads
 }
 
+// alike returns, for each kind of request, the first one to which the same edges of
+// a pool are open.
+func (p *plan) alike(pool *pool) (as [kinds]kind) {
+	for k := range kind(kinds) {
+		for as[k] = 0; as[k] < k; as[k]++ {
+			if !slices.ContainsFunc(pool.edges, func(e int32) bool {
+				return p.bars(pool, k, e) != p.bars(pool, as[k], e) || p.states[e].down(k.client()) != p.states[e].down(as[k].client())
+			}) {
+				break
+			}
+		}
+	}
+	return as
+}
+
+// bars reports whether an edge may not serve any request of a kind.
+func (p *plan) bars(pool *pool, k kind, e int32) bool {
+	return p.states[e].gone() || k&byHTTPS != 0 && pool.bases[e].Scheme == "http" || !p.router.edges[e].Family.serves(k.client())
+}
+
 // unit returns what an ordinary cost is in a source: the mean of the defined
 // ones, each PID as often as it asks.
-func (p *plan) unit(pool *pool, g *guidance, rates []float64) float64 {
+func (p *plan) unit(pool *pool, g *guidance, rates [][kinds]float64) float64 {
 	var sum, weight float64
 	for _, t := range pool.tiers {
 		for i := range g.rankings[t.index].groups {
 			group := &g.rankings[t.index].groups[i]
-			for pid, rate := range rates {
-				if c := group.cost(pidIndex(pid)); !math.IsNaN(c) {
+			for pid, byKind := range rates {
+				c := group.cost(pidIndex(pid))
+				if math.IsNaN(c) {
+					continue
+				}
+				for _, rate := range byKind {
 					sum, weight = sum+rate*math.Abs(c), weight+rate
 				}
 			}
@@ -157,22 +229,22 @@ func (p *plan) unit(pool *pool, g *guidance, rates []float64) float64 {
 
 // loadsOf prices the content of a PID's clients at each edge, and divides it
 // among those to which it falls by cost alone, by their weights.
-func (p *plan) loadsOf(pool *pool, source int, pid pidIndex, rate, unit float64) []load {
+func (p *plan) loadsOf(pool *pool, key loadKey, rate, unit float64) []load {
 	cost := make([]float64, len(p.states))
 	for e := range cost {
 		cost[e] = math.Inf(1)
 	}
 	for i, t := range pool.tiers {
-		p.priceTier(cost, pool, t, source, pid, unit)
+		p.priceTier(cost, pool, t, key, unit)
 		for _, e := range t.edges {
 			cost[e] += float64(i) * tierStep
-			if _, ok := p.demoted[loadKey{int32(source), pid, e}]; ok { //nolint:gosec // a handful
+			if _, ok := p.demoted[loadKey{key.source, key.pid, e, 0}]; ok {
 				cost[e] += undefinedStep
 			}
 			switch {
-			case p.states[e].gone():
+			case p.bars(pool, key.kind, e):
 				cost[e] = math.Inf(1)
-			case !p.states[e].down(netip.Addr{}):
+			case !p.states[e].down(key.kind.client()):
 			case p.pools[pool.index].panic:
 				cost[e] += downStep
 			default:
@@ -187,7 +259,7 @@ func (p *plan) loadsOf(pool *pool, source int, pid pidIndex, rate, unit float64)
 		if c == least && !math.IsInf(c, 1) {
 			weight := float64(p.router.edges[e].weight)
 			weights += weight
-			key := loadKey{int32(source), pid, int32(e)} //nolint:gosec // far fewer
+			key.edge = int32(e)
 			loads = append(loads, load{key: key, pool: pool, rate: rate * weight, cost: cost})
 		}
 	}
@@ -198,22 +270,24 @@ func (p *plan) loadsOf(pool *pool, source int, pid pidIndex, rate, unit float64)
 }
 
 // priceTier finds the costs of a tier's edges by themselves, 0 for the best.
-func (p *plan) priceTier(cost []float64, pool *pool, t *tier, source int, pid pidIndex, unit float64) {
-	if source < 0 || !p.guidance[source].rankings[t.index].defined(pid) {
+func (p *plan) priceTier(cost []float64, pool *pool, t *tier, key loadKey, unit float64) {
+	if key.source < 0 || !p.guidance[key.source].rankings[t.index].defined(key.pid) {
 		for _, e := range t.edges {
 			cost[e] = 0
-			if source >= 0 && p.guidance[source].pids[e] != pid {
+			if key.source >= 0 && p.guidance[key.source].pids[e] != key.pid {
 				cost[e] = 1 // as SamePID has it
 			}
 		}
 		return
 	}
-	r := p.guidance[source].rankings[t.index]
+	r, pid := p.guidance[key.source].rankings[t.index], key.pid
 	order := r.of(pid)
 	least := r.groups[order[0]].cost(pid)
 	for _, i := range order {
 		// As in a contest, the band is that of the cheapest edge that may serve.
-		if slices.ContainsFunc(r.groups[i].edges, func(e int32) bool { return !p.states[e].gone() && !p.states[e].down(netip.Addr{}) }) {
+		if slices.ContainsFunc(r.groups[i].edges, func(e int32) bool {
+			return !p.bars(pool, key.kind, e) && !p.states[e].down(key.kind.client())
+		}) {
 			least = r.groups[i].cost(pid)
 			break
 		}

@@ -97,7 +97,7 @@ func TestOverflow(t *testing.T) {
 	if err := next.Update("own", mustMaps(t, next, "own", []string{"new", "here 10.0.0.0/8"}, "here here 1", "there here 2")); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(next.plan.Load().pools[0].spreading); got != 1 {
+	if got := next.PoolCondition("").Divided; got != 1 {
 		t.Errorf("%d divisions with the new map", got)
 	}
 
@@ -192,6 +192,94 @@ func TestReportedLoad(t *testing.T) {
 	}
 }
 
+// TestToldLoad: what somebody else tells of a load counts for a minute, and
+// before what the edge says.
+func TestToldLoad(t *testing.T) {
+	r := limitedPair(t, func(cfg *Config) { cfg.Edges[1].Capacity = 0 })
+	small := r.AllEdges()[1]
+	r.Learn(map[string]Condition{"small": {Load: 0.1}}, epoch)
+	if err := r.ReportLoad("small", 2, epoch.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Load(small); got != 2 {
+		t.Errorf("load %v, want the one that was told", got)
+	}
+	if got := seconds(t, r, epoch.Add(time.Second), 30, 1000, 0)["small"]; got > 500 {
+		t.Errorf("small gets %d of 1000, and is said to be overloaded", got)
+	}
+	r.Tick(epoch.Add(2 * time.Minute))
+	if got := r.Load(small); got != 0.1 {
+		t.Errorf("load %v after two minutes, want what the edge says", got)
+	}
+	for _, bad := range []float64{-1, math.NaN(), math.Inf(1)} {
+		if r.ReportLoad("small", bad, epoch) == nil {
+			t.Errorf("load %v was taken", bad)
+		}
+	}
+	if r.ReportLoad("none", 1, epoch) == nil {
+		t.Error("an unknown edge was taken")
+	}
+}
+
+// threeEdges is a near and a middle edge with limits and a far one without.
+func threeEdges(t *testing.T, middle Edge) *Router {
+	t.Helper()
+	cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("near", "here"), middle, edgeAt("far", "farther")}}
+	cfg.Edges[0].Capacity = 500
+	return mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8 fd00::/8", "there 172.16.0.0/12", "farther 192.168.0.0/16"},
+		"here here 1", "there here 2", "farther here 100")
+}
+
+// TestKinds: an edge that may not serve some requests has no capacity for them.
+func TestKinds(t *testing.T) {
+	six := edgeAt("six", "there")
+	six.Family, six.Capacity = IPv6, 5000
+	toHTTP := edgeAt("plain", "there")
+	toHTTP.URL = &url.URL{Scheme: "http", Host: "plain.example.net"}
+	for _, middle := range []Edge{six, toHTTP} {
+		r := threeEdges(t, middle)
+		of := func(s, i int) Query {
+			q := Query{Client: netip.AddrFrom4([4]byte{10, byte(i), byte(s), 1}), Path: fmt.Sprintf("/%d/%d", s, i), HTTPS: true}
+			if i%4 == 0 {
+				q.Client, q.HTTPS = netip.AddrFrom16([16]byte{0xfd, byte(i), byte(s)}), false
+			}
+			return q
+		}
+		got := ask(t, r, 60, 1000, of)
+		// The quarter that may, goes to the edge in the middle, the rest that is
+		// too much for the near one to the far one.
+		if math.Abs(float64(got["near"])-500) > 60 || got[middle.Name] < 190 || got["far"] < 200 {
+			t.Errorf("%s: %v", middle.Name, got)
+		}
+		if divided := r.PoolCondition("").Divided; divided != 2 {
+			t.Errorf("%s: %d loads are divided, want those of the two kinds", middle.Name, divided)
+		}
+	}
+}
+
+// ask has clients ask at a rate for so many seconds. It returns what edges got in
+// a second, as a mean of the last ten.
+func ask(t *testing.T, r *Router, n, rate int, of func(s, i int) Query) map[string]int {
+	t.Helper()
+	got := make(map[string]int)
+	for s := range n {
+		for i := range rate {
+			d, err := r.Route(of(s, i))
+			if err != nil || d.Edge == nil {
+				t.Fatalf("%+v, %v", d, err)
+			}
+			if s >= n-10 {
+				got[d.Edge.Name]++
+			}
+		}
+		r.Tick(epoch.Add(time.Duration(s+1) * time.Second))
+	}
+	for name := range got {
+		got[name] /= 10
+	}
+	return got
+}
+
 // TestPanicOverflow: edges that are up come first, up to their capacity; then
 // those that are said to be down.
 func TestPanicOverflow(t *testing.T) {
@@ -243,7 +331,7 @@ func TestRouteAllocatesNothingWithAllOn(t *testing.T) {
 	}
 	r.Report(Query{Client: member(1, 1), Path: "/a", Failed: []string{"small"}}, epoch)
 	next := *r.plan.Load()
-	next.demoted = map[loadKey]time.Time{{0, 1, 0}: epoch}
+	next.demoted = map[loadKey]time.Time{{0, 1, 0, 0}: epoch}
 	r.plan.Store(&next)
 	if next.pools[0].spreading == nil || next.pools[0].hot == nil {
 		t.Fatal("not all is on")

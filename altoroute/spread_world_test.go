@@ -305,7 +305,7 @@ func (s *simulation) moves(before, after *plan, asked map[pidIndex]float64) (mov
 func BenchmarkWorldRouteDivided(b *testing.B) {
 	s := newSimulation(b, 0.9)
 	s.run(5)
-	if n := len(s.r.plan.Load().pools[0].spreading); n < 100 {
+	if n := s.r.PoolCondition("").Divided; n < 100 {
 		b.Fatalf("%d divisions", n)
 	}
 	free := newSimulation(b, 0.9)
