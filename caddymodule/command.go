@@ -70,7 +70,7 @@ func run(cmd *cobra.Command, do func(*call) error) *cobra.Command {
 
 func edgeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "edge [<edge> [drain [--over <duration>] | disable | up | auto | capacity <requests per second>|auto]]",
+		Use:   "edge [<edge> [drain [--over <duration>] | disable | up | auto | capacity <requests per second>|auto | load <share>]]",
 		Short: "Lists the edges, or sets one by hand",
 		Long: `Without more, lists the edges, or one of them. Otherwise sets one by hand:
 
@@ -84,7 +84,10 @@ up: the edge is up, whatever checks say
 auto: the edge is what is configured, and what checks say
 
 capacity: how many requests per second the edge can serve, instead of what is
-configured or what it reports; auto for these`,
+configured or what it reports; auto for these
+
+load: the share of its capacity that is in use, such as 0.73, for a minute: for
+monitoring that tells it again and again; 0 for what the edge says itself`,
 		Example: `  caddy altoroute edge
   caddy altoroute edge fra drain --over 10m
   caddy altoroute edge fra capacity 8000
@@ -108,7 +111,13 @@ configured or what it reports; auto for these`,
 				return fmt.Errorf("capacity %q: write requests per second such as 8000, or auto", args[2])
 			}
 			change["capacity"] = capacity
-		case args[1] != "capacity" && len(args) == 2:
+		case args[1] == "load" && len(args) == 3:
+			load, err := strconv.ParseFloat(args[2], 64)
+			if err != nil || !(load >= 0 && load <= maxLoad) {
+				return fmt.Errorf("load %q: write the share of the capacity in use such as 0.73, or 0 for what the edge says", args[2])
+			}
+			change["load"] = load
+		case args[1] != "capacity" && args[1] != "load" && len(args) == 2:
 			change["mode"] = args[1]
 		default:
 			return c.misused()
@@ -118,7 +127,11 @@ configured or what it reports; auto for these`,
 		}
 		var answer edgeAnswer
 		return c.set("edge", change, &answer, func() string {
-			return fmt.Sprintf("edge %s: %s; %s", answer.Edge, cmp.Or(answer.State, "not configured"), describeEdge(answer.Set))
+			text := fmt.Sprintf("edge %s: %s; %s", answer.Edge, cmp.Or(answer.State, "not configured"), describeEdge(answer.Set))
+			if answer.Load > 0 {
+				text += fmt.Sprintf("; load %v", answer.Load)
+			}
+			return text
 		})
 	})
 }

@@ -85,6 +85,13 @@ fra   not configured  drain over 1h0m0s  alice  2026-01-02T03:04:05Z
 `, "edge", "fra")
 	c.shows("edge fra: not configured; nothing is set by hand\n", "edge", "fra", "auto")
 	c.shows("edge par: up; nothing is set by hand\n", "edge", "par", "capacity", "auto")
+	c.shows("edge par: up; nothing is set by hand; load 0.9\n", "edge", "par", "load", "0.9")
+	c.shows(`
+EDGE  POOL   STATE  MODE  LOAD
+par   files  up     auto  0.9
+par   video  up     auto  0.9
+`, "edge")
+	c.shows("edge par: up; nothing is set by hand\n", "edge", "par", "load", "0")
 }
 
 func TestCommandPool(t *testing.T) {
@@ -165,6 +172,8 @@ func TestCommandErrors(t *testing.T) {
 		{"edge fra capacity many", []string{`capacity "many": write requests per second`}},
 		{"edge fra capacity NaN", []string{`capacity "NaN"`}},
 		{"edge fra capacity", []string{"usage: altoroute edge"}},
+		{"edge fra load", []string{"usage: altoroute edge"}},
+		{"edge fra load full", []string{`load "full": write the share`}},
 		{"edge fra up down", []string{"usage: altoroute edge"}},
 		{"pool music", []string{`there is no pool "music"`}},
 		{"pool video guidance none", []string{`guidance: "none"`}},

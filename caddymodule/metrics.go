@@ -17,6 +17,7 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/feed"
+	"github.com/altoroute/caddy-alto/altoroute/health"
 )
 
 // Collectors are made once for the process and registered with the registry of
@@ -91,40 +92,42 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	sourceState     = desc("source_state", "1 for the state that the source is in: fresh, stale or none.", "source", "state")
-	mapAge          = desc("map_age_seconds", "Time since the maps in force were read.", "source")
-	mapLastContact  = desc("map_last_contact_timestamp_seconds", "When the source was last found to be in order.", "source")
-	mapPIDs         = desc("map_pids", "PIDs of the network map in force.", "source")
-	mapPrefixes     = desc("map_prefixes", "Prefixes of the network map in force.", "source")
-	mapCosts        = desc("map_costs", "Pairs with a cost in the ranking cost map in force, rows that no edge needs included.", "source")
-	mapChecks       = desc("map_checks_total", "Looks for new maps.", "source")
-	mapUpdates      = desc("map_updates_total", "Sets of maps that came in force.", "source")
-	mapRefusals     = desc("map_refusals_total", "New maps that were refused, by reason; a fault that lasts counts once.", "source", "reason")
-	documentReads   = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document", "media_type")
-	documentBytes   = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document", "media_type")
-	edgeState       = desc("edge_state", "1 for the state that the edge is in for clients of the family.", "edge", "family", "state")
-	edgeLoad        = desc("edge_reported_load", "The share of its capacity that the edge reports to be in use.", "edge")
-	edgeCapacity    = desc("edge_capacity_requests_per_second", "This router's part of what the edge can serve, as it is at present.", "edge")
-	edgeRate        = desc("edge_requests_per_second", "What the edge gets from this router; measured only where some edge has a limit.", "edge")
-	edgeDemotions   = desc("edge_demotions", "PIDs whose clients tell that they cannot reach the edge.", "edge")
-	poolUp          = desc("pool_edges_up", "Edges of the pool that are not down.", "pool")
-	poolPanic       = desc("pool_panic", "1 while too few edges of the pool are up for health to be believed.", "pool")
-	poolUnguided    = desc("pool_guidance_off", "1 while guidance is turned off.", "pool")
-	poolDivided     = desc("pool_divided_loads", "Loads, what of a PID falls to one edge, that are divided because that has not the capacity.", "pool")
-	poolHot         = desc("pool_hot_keys", "Content that goes to several edges because it is too much for one.", "pool")
-	suspectSelf     = desc("suspect_self", "1 while so many edges fail at once that the fault is more likely here.")
-	geoCacheEntries = desc("geo_cache_entries", "Clients whose place is remembered.")
-	geoCacheHits    = desc("geo_cache_hits_total", "Places that were remembered.")
-	geoCacheMisses  = desc("geo_cache_misses_total", "Places that were looked up in a database.")
-	geoBuilt        = desc("geo_database_build_timestamp_seconds", "When the database in use was built.", "database")
-	geoRefused      = desc("geo_database_refused", "1 while the file on disk is refused and an older one is in use.", "database")
+	sourceState      = desc("source_state", "1 for the state that the source is in: fresh, stale or none.", "source", "state")
+	mapAge           = desc("map_age_seconds", "Time since the maps in force were read.", "source")
+	mapLastContact   = desc("map_last_contact_timestamp_seconds", "When the source was last found to be in order.", "source")
+	mapPIDs          = desc("map_pids", "PIDs of the network map in force.", "source")
+	mapPrefixes      = desc("map_prefixes", "Prefixes of the network map in force.", "source")
+	mapCosts         = desc("map_costs", "Pairs with a cost in the ranking cost map in force, rows that no edge needs included.", "source")
+	mapChecks        = desc("map_checks_total", "Looks for new maps.", "source")
+	mapUpdates       = desc("map_updates_total", "Sets of maps that came in force.", "source")
+	mapRefusals      = desc("map_refusals_total", "New maps that were refused, by reason; a fault that lasts counts once.", "source", "reason")
+	documentReads    = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document", "media_type")
+	documentBytes    = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document", "media_type")
+	edgeState        = desc("edge_state", "1 for the state that the edge is in for clients of the family.", "edge", "family", "state")
+	edgeLoad         = desc("edge_reported_load", "The share of its capacity that is in use of the edge, as it or the admin API says.", "edge")
+	edgeChecks       = desc("edge_checks_total", "Checks of the edge in the family, since it has been watched.", "edge", "family")
+	edgeChecksFailed = desc("edge_checks_failed_total", "Checks of the edge that failed.", "edge", "family")
+	edgeCapacity     = desc("edge_capacity_requests_per_second", "This router's part of what the edge can serve, as it is at present.", "edge")
+	edgeRate         = desc("edge_requests_per_second", "What the edge gets from this router; measured only where some edge has a limit.", "edge")
+	edgeDemotions    = desc("edge_demotions", "PIDs whose clients tell that they cannot reach the edge.", "edge")
+	poolUp           = desc("pool_edges_up", "Edges of the pool that are not down.", "pool")
+	poolPanic        = desc("pool_panic", "1 while too few edges of the pool are up for health to be believed.", "pool")
+	poolUnguided     = desc("pool_guidance_off", "1 while guidance is turned off.", "pool")
+	poolDivided      = desc("pool_divided_loads", "Loads, what of a PID falls to one edge, that are divided because that has not the capacity.", "pool")
+	poolHot          = desc("pool_hot_keys", "Content that goes to several edges because it is too much for one.", "pool")
+	suspectSelf      = desc("suspect_self", "1 while so many edges fail at once that the fault is more likely here.")
+	geoCacheEntries  = desc("geo_cache_entries", "Clients whose place is remembered.")
+	geoCacheHits     = desc("geo_cache_hits_total", "Places that were remembered.")
+	geoCacheMisses   = desc("geo_cache_misses_total", "Places that were looked up in a database.")
+	geoBuilt         = desc("geo_database_build_timestamp_seconds", "When the database in use was built.", "database")
+	geoRefused       = desc("geo_database_refused", "1 while the file on disk is refused and an older one is in use.", "database")
 )
 
 // Describe implements prometheus.Collector.
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals,
-		edgeState, edgeLoad, edgeCapacity, edgeRate, edgeDemotions, poolUp, poolPanic, poolUnguided, poolDivided, poolHot, suspectSelf,
+		edgeState, edgeLoad, edgeChecks, edgeChecksFailed, edgeCapacity, edgeRate, edgeDemotions, poolUp, poolPanic, poolUnguided, poolDivided, poolHot, suspectSelf,
 		documentReads, documentBytes, geoCacheEntries, geoCacheHits, geoCacheMisses, geoBuilt, geoRefused,
 	} {
 		ch <- d
@@ -175,10 +178,16 @@ func collectEdges(ch chan<- prometheus.Metric, app *App) {
 			gauge(ch, edgeRate, rate, e.Name)
 		}
 		gauge(ch, edgeDemotions, float64(demotions[e.Name]), e.Name)
+		if load := app.router.Load(e); load > 0 {
+			gauge(ch, edgeLoad, load, e.Name)
+		}
 		if target, ok := app.checks.targets[e.Name]; ok {
 			s, _ := app.checks.prober.Status(target)
-			if report := s.Report(); report.HasLoad {
-				gauge(ch, edgeLoad, report.Load, e.Name)
+			for family, c := range map[string]*health.Check{"ipv4": &s.IPv4, "ipv6": &s.IPv6} {
+				if c.State != health.Absent {
+					counter(ch, edgeChecks, c.Total, e.Name, family)
+					counter(ch, edgeChecksFailed, c.Failed, e.Name, family)
+				}
 			}
 		}
 	}

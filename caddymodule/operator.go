@@ -263,9 +263,17 @@ func (o *operator) setEdge(name string, c edgeChange, now time.Time) (set *edgeS
 	}
 	o.kept.Edges = replaced(o.kept.Edges, name, &was, was.isZero())
 	for _, u := range o.uses {
-		u.applyEdge(name, now)
+		if c.load != nil {
+			_ = u.router.ReportLoad(name, *c.load, now) // an error is that there is none
+		}
+		if !c.measures() {
+			u.applyEdge(name, now)
+		}
 	}
 	o.mu.Unlock()
+	if c.measures() {
+		return o.edge(name), nil, nil
+	}
 	o.logger.LogAttrs(context.Background(), slog.LevelInfo, "edge set by hand", append([]slog.Attr{slog.String("edge", name)}, c.attrs()...)...)
 	return o.edge(name), o.save(), nil
 }

@@ -29,6 +29,7 @@ type edgeAnswer struct {
 	Edge string `json:"edge"`
 	// State is absent of an edge that the configuration does not have.
 	State string       `json:"state,omitempty"`
+	Load  float64      `json:"reported_load,omitempty"`
 	Set   *edgeSetting `json:"set,omitempty"`
 	// Warning says why the change will not survive a restart.
 	Warning string `json:"warning,omitempty"`
@@ -92,7 +93,11 @@ func setEdge(app *App, m *members) (any, error) {
 	name := m.text("edge", "the name of an edge")
 	mode := m.text("mode", "drain, disable, up or auto")
 	over := m.text("over", "a duration such as 10m")
-	c := edgeChange{capacity: m.number("capacity", "requests per second such as 8000, or 0 for none"), by: m.who()}
+	c := edgeChange{
+		capacity: m.number("capacity", "requests per second such as 8000, or 0 for none"),
+		load:     m.number("load", "the share of the capacity in use such as 0.73, or 0 for what the edge says"),
+		by:       m.who(),
+	}
 	if err := m.end(); err != nil {
 		return nil, err
 	}
@@ -115,6 +120,9 @@ func setEdge(app *App, m *members) (any, error) {
 			return nil, err
 		}
 	}
+	if c.load != nil && !(*c.load >= 0 && *c.load <= maxLoad) {
+		return nil, fmt.Errorf("load %v is out of range: write the share of the capacity in use such as 0.73, up to %d", *c.load, maxLoad)
+	}
 	edge, err := pick("edge", name, app.router.AllEdges())
 	if letGo := name != nil && c.takesAway() && hand.keepsEdge(*name); err != nil && !letGo {
 		return nil, err
@@ -125,10 +133,13 @@ func setEdge(app *App, m *members) (any, error) {
 	}
 	answer := edgeAnswer{Edge: *name, Set: set, Warning: warning(unstored)}
 	if edge != nil {
-		answer.State = app.router.State(edge, netip.Addr{})
+		answer.State, answer.Load = app.router.State(edge, netip.Addr{}), app.router.Load(edge)
 	}
 	return answer, nil
 }
+
+// maxLoad is far beyond what is full.
+const maxLoad = 100
 
 func setPool(app *App, m *members) (any, error) {
 	name := m.text("pool", "the name of a pool")
@@ -193,7 +204,7 @@ func checkPool(app *App, name *string, c *poolChange) error {
 // takesAway reports whether a change only removes what is set: that must be
 // possible also of what the configuration has no more.
 func (c *edgeChange) takesAway() bool {
-	return (c.mode == nil || *c.mode == altoroute.Auto) && (c.capacity == nil || *c.capacity == 0)
+	return (c.mode == nil || *c.mode == altoroute.Auto) && (c.capacity == nil || *c.capacity == 0) && c.load == nil
 }
 
 func (c *poolChange) takesAway() bool {

@@ -94,6 +94,7 @@ type edgeChange struct {
 	mode     *altoroute.Mode
 	over     *time.Duration
 	capacity *float64
+	load     *float64 // a measurement: it is passed on, not kept
 	by       string
 }
 
@@ -101,8 +102,8 @@ type edgeChange struct {
 // from since, where that is set: to begin it anew would give the edge its content
 // back.
 func (s edgeSetting) with(c edgeChange, since, now time.Time) (edgeSetting, error) {
-	if c.mode == nil && c.over == nil && c.capacity == nil {
-		return s, errors.New("there is nothing to set: give mode, over or capacity")
+	if c.mode == nil && c.over == nil && c.capacity == nil && c.load == nil {
+		return s, errors.New("there is nothing to set: give mode, over, capacity or load")
 	}
 	if c.over != nil && (c.mode == nil && s.Mode != altoroute.Drain.String() || c.mode != nil && *c.mode != altoroute.Drain) {
 		return s, fmt.Errorf("over %s: only a drain takes time: give \"mode\": \"drain\" with it", *c.over)
@@ -130,6 +131,10 @@ func (s edgeSetting) with(c edgeChange, since, now time.Time) (edgeSetting, erro
 	return s, nil
 }
 
+// measures reports whether the change is only a measurement, which is made
+// often.
+func (c *edgeChange) measures() bool { return c.mode == nil && c.over == nil && c.capacity == nil }
+
 func (c *edgeChange) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("by", c.by)}
 	if c.mode != nil {
@@ -140,6 +145,9 @@ func (c *edgeChange) attrs() []slog.Attr {
 	}
 	if c.capacity != nil {
 		attrs = append(attrs, slog.Float64("capacity", *c.capacity))
+	}
+	if c.load != nil {
+		attrs = append(attrs, slog.Float64("load", *c.load))
 	}
 	return attrs
 }

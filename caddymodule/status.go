@@ -158,6 +158,9 @@ func (a *App) describePool(name string) poolBody {
 				edge.PIDs[s.Name] = pid
 			}
 		}
+		if load := a.router.Load(e); load > 0 {
+			edge.Load = &load
+		}
 		if rate, capacity := a.router.Traffic(e); !math.IsInf(capacity, 1) {
 			edge.Rate, edge.Capacity = &rate, &capacity
 		}
@@ -174,9 +177,6 @@ func (a *App) describeChecks(body *edgeBody, edge string) {
 	}
 	s, _ := a.checks.prober.Status(target)
 	body.IPv4, body.IPv6, body.Lookup = describeCheck(&s.IPv4), describeCheck(&s.IPv6), describeCheck(&s.Host)
-	if report := s.Report(); report.HasLoad {
-		body.Load = &report.Load
-	}
 }
 
 func describeCheck(c *health.Check) *checkBody {

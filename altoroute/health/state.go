@@ -15,7 +15,9 @@ import (
 func (p *Prober) record(l *lane, report Report, err error) {
 	l.Last = time.Now()
 	l.Duration = l.Last.Sub(l.began)
+	l.Total++
 	if err != nil {
+		l.Failed++
 		p.failed(l, err)
 		p.doubtAddress(l)
 	} else {

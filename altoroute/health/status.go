@@ -42,6 +42,8 @@ type Check struct {
 	// Failures and Successes count the latest checks in a row that failed or
 	// succeeded. One of them is zero.
 	Failures, Successes int
+	// Total and Failed count all checks, and those that failed.
+	Total, Failed uint64
 	// Withheld is true as long as it would be down if the prober did not suspect
 	// itself.
 	Withheld bool
