@@ -153,6 +153,17 @@ func (c *caddy) start(caddyfile string, listeners ...net.Listener) {
 	})
 }
 
+// crash ends the process without a chance to do anything. It can be started
+// again, in the same folder.
+func (c *caddy) crash() {
+	c.t.Helper()
+	if err := c.cmd.Process.Kill(); err != nil {
+		c.t.Fatal(err)
+	}
+	<-c.ended
+	c.ended, c.log = make(chan struct{}), new(logBuffer)
+}
+
 // reload loads a Caddyfile as `caddy reload` does and returns what Caddy says.
 func (c *caddy) reload(caddyfile string) (status int, answer string) {
 	c.t.Helper()
