@@ -50,6 +50,9 @@ const (
 // demand is the given share of them.
 func newSimulation(t testing.TB, used float64) *simulation {
 	t.Helper()
+	if raceEnabled {
+		t.Skip("one goroutine, and minutes of it: nothing for the race detector")
+	}
 	dir := os.Getenv("ALTOROUTE_WORLD")
 	if dir == "" {
 		t.Skip("ALTOROUTE_WORLD does not name the folder of the world map")
