@@ -262,6 +262,20 @@ func TestExplainedConditions(t *testing.T) {
 	}
 }
 
+// TestExplainAsksAtTheHost: an absolute URL is asked for as a client would.
+func TestExplainAsksAtTheHost(t *testing.T) {
+	cfg := Config{Edges: []Edge{edgeAt("a", "here"), edgeAt("b", "here")}, Sources: []Source{{Name: "own"}}}
+	cfg.Edges[0].Serves.Hosts = []string{"video.example.net"}
+	cfg.Edges[1].Serves.Hosts = []string{"files.example.net"}
+	r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8"}, "here here 1")
+	for host, want := range map[string]string{"video.example.net": "a", "files.example.net:8443": "b", "other.example.net": ""} {
+		e, err := r.Explain(Query{Client: netip.MustParseAddr("10.0.0.1")}, &url.URL{Scheme: "https", Host: host, Path: "/a"})
+		if err != nil || e.Edge != want {
+			t.Errorf("%s: edge %q, %v, want %q", host, e.Edge, err, want)
+		}
+	}
+}
+
 func TestParsePin(t *testing.T) {
 	for clients, want := range map[string]Pin{
 		"192.0.2.77/25": {Prefix: "192.0.2.0/25"}, "2001:db8::1": {Prefix: "2001:db8::1/128"},

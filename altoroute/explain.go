@@ -58,7 +58,7 @@ type CandidateInfo struct {
 // Explain decides like Route, by the same steps on the same plan, and tells of
 // every candidate why it was or was not chosen: first by rank, then in the
 // order in which the content key would fall to them. The request's URL gives
-// path, query and, where it is absolute, the scheme; they replace the query's.
+// path, query and, where it is absolute, scheme and host; they replace the query's.
 func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	pool, err := r.pool(q.Pool)
 	if err != nil {
@@ -66,6 +66,7 @@ func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	}
 	q.Path, q.RawQuery = request.Path, request.RawQuery
 	q.HTTPS = q.HTTPS || request.Scheme == "https"
+	q.Host = cmp.Or(request.Hostname(), q.Host)
 	var seen []candidate
 	p := r.plan.Load()
 	d := p.decide(pool, &q, &seen)

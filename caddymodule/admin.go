@@ -22,8 +22,9 @@ func init() {
 
 // Admin answers, on Caddy's admin endpoint:
 //
-//   - `GET /altoroute/explain?client=ADDR[&pool=POOL][&uri=URI]`: the decision
-//     for a client, with every candidate and why it was or was not chosen
+//   - `GET /altoroute/explain?client=ADDR[&pool=POOL][&uri=URI][&failed=EDGE]`:
+//     the decision for a client, with every candidate and why it was or was not
+//     chosen
 //   - `GET /altoroute/status`: the sources, edges and databases in use
 //   - `GET /altoroute/ready`: 200, or 503 as long as a pool waits for its first
 //     guidance
@@ -31,7 +32,8 @@ func init() {
 //     "mode": "drain", "over": "10m", "capacity": 8000, "by": "alice"}`. `mode`
 //     is `drain`, `disable`, `up`, or `auto` for what is configured; `over` is
 //     how long a drain takes, no time unless given; `capacity` is in requests
-//     per second, 0 for what is configured or reported
+//     per second, 0 for what is configured or reported; `load` is the share of
+//     the capacity in use, for a minute
 //   - `POST /altoroute/pool`: sets a pool by hand, as in `{"pool": "video",
 //     "guidance": "off", "by": "alice"}` or `{"pool": "video", "pin":
 //     "192.0.2.0/24", "edge": "par"}`. `guidance` is `off`, or `on` for what is
@@ -106,7 +108,13 @@ func explain(app *App, params url.Values) (int, any, error) {
 	if err != nil {
 		return http.StatusBadRequest, nil, fmt.Errorf("uri=%q is not the path or URL of a request", uri)
 	}
-	e, err := app.router.Explain(altoroute.Query{Pool: params.Get("pool"), Client: client}, request)
+	failed := params["failed"]
+	for _, name := range failed {
+		if _, err := pick("failed", &name, app.router.AllEdges()); err != nil {
+			return http.StatusBadRequest, nil, err
+		}
+	}
+	e, err := app.router.Explain(altoroute.Query{Pool: params.Get("pool"), Client: client, Failed: failed}, request)
 	if err != nil {
 		return http.StatusBadRequest, nil, fmt.Errorf("pool: %w", err)
 	}

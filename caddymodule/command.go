@@ -179,18 +179,19 @@ those that are configured; unpin removes one`,
 
 func explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "explain <address> [--pool <pool>] [--uri <uri>]",
+		Use:     "explain <address> [--pool <pool>] [--uri <uri>] [--failed <edge>]",
 		Short:   "Tells where a client is sent, and why",
 		Example: "  caddy altoroute explain 203.0.113.9 --pool video --uri /a.mp4",
 	}
 	cmd.Flags().String("pool", "", "The pool to choose from, where there are several")
 	cmd.Flags().String("uri", "", "What is asked for: a path, or a URL")
+	cmd.Flags().String("failed", "", "An edge that the client says it could not reach")
 	return run(cmd, func(c *call) error {
 		if len(c.Args()) != 1 {
 			return c.misused()
 		}
 		params := url.Values{"client": c.Args()}
-		for _, name := range []string{"pool", "uri"} {
+		for _, name := range []string{"pool", "uri", "failed"} {
 			if value := c.String(name); value != "" {
 				params.Set(name, value)
 			}
