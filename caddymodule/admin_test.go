@@ -30,7 +30,7 @@ func TestExplain(t *testing.T) {
 			"edge": "par", "location": "https://par.cdn.example.net:8443/cdn/", "reason": "next_cheapest",
 			"candidates": [
 				{"edge": "fra", "pid": "cc-de", "cost": 0, "rank": 1, "state": "up", "why": "the client says that it could not reach it"},
-				{"edge": "par", "pid": "cc-fr", "cost": 10, "rank": 2, "state": "up", "chosen": true, "why": "?"}]}`},
+				{"edge": "par", "pid": "cc-fr", "cost": 10, "rank": 2, "state": "up", "chosen": true, "why": "the least cost among the edges that are eligible"}]}`},
 		{"undefined cost", "client=198.51.100.1&pool=video", `{
 			"client": "198.51.100.1", "pool": "video", "uri": "/",
 			"placement": {"how": "prefix", "source": "default", "pid": "cc-nl", "prefix": "198.51.100.0/24", ` + maps + `},
@@ -95,7 +95,7 @@ func TestAdminRefusals(t *testing.T) {
 		{"GET", "/altoroute/explain?client=203.0.113.9&pool=music", 400, []string{"pool", "music", "fallback, gone, late, named, near, next, old, six, unsafe, video"}},
 		{"GET", "/altoroute/explain?client=203.0.113.9", 400, []string{"pool", "fallback, gone"}},
 		{"GET", "/altoroute/explain?client=203.0.113.9&pool=video&uri=a", 400, []string{"uri", "path or URL"}},
-		{"GET", "/altoroute/explain?client=203.0.113.9&pool=video&failed=ams", 400, []string{`failed: there is no edge "ams"`, "fra"}},
+		{"GET", "/altoroute/explain?client=203.0.113.9&pool=video&failed=ams", 400, []string{"failed: there is no edge", "ams", "the edges are fra"}},
 		{"POST", "/altoroute/explain?client=203.0.113.9&pool=video", 405, []string{"method"}},
 		{"POST", "/altoroute/status", 405, []string{"method"}},
 		{"DELETE", "/altoroute/ready", 405, []string{"method"}},
