@@ -180,6 +180,7 @@ type conditions struct {
 	learned  []Condition
 	settings []Setting
 	pools    []PoolSetting
+	pins     []*pins // by pool: of its setting and of its configuration
 	told     []toldLoad
 	loads    []float64   // averaged as rates are; 0 where nobody says
 	back     []time.Time // since when an edge that was down is up again; zero when long ago
@@ -199,7 +200,7 @@ const loadLife = time.Minute
 
 func newConditions(edges, pools int) conditions {
 	return conditions{
-		learned: make([]Condition, edges), settings: make([]Setting, edges), pools: make([]PoolSetting, pools),
+		learned: make([]Condition, edges), settings: make([]Setting, edges), pools: make([]PoolSetting, pools), pins: make([]*pins, pools),
 		told: make([]toldLoad, edges), loads: make([]float64, edges), back: make([]time.Time, edges), drains: make([]*drain, edges),
 	}
 }
@@ -222,6 +223,9 @@ func (c *conditions) learn(e int, is Condition, now time.Time) {
 
 // set takes over what an operator says of an edge.
 func (c *conditions) set(e int, s Setting) {
+	if s.Since.After(c.now) {
+		s.Since = c.now // the clock was set back
+	}
 	was := c.settings[e]
 	switch {
 	case s.Mode != Drain:

@@ -99,6 +99,49 @@ func TestDrainWithoutOthers(t *testing.T) {
 	}
 }
 
+// TestDrainOfTheFuture: a clock that was set back does not give an edge that is
+// being worked on its content again.
+func TestDrainOfTheFuture(t *testing.T) {
+	cfg := Config{Edges: []Edge{edgeAt("a", "here"), edgeAt("b", "here")}, Sources: []Source{{Name: "own"}}}
+	for over, want := range map[time.Duration]string{0: StateDrained, time.Hour: StateDraining} {
+		r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8"}, "here here 1")
+		if err := r.Set("a", Setting{Mode: Drain, Since: epoch.Add(24 * time.Hour), Over: over}, epoch); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.State(r.AllEdges()[0], netip.Addr{}); got != want {
+			t.Errorf("over %s: %s, want %s", over, got, want)
+		}
+		r.Tick(epoch.Add(2 * time.Hour))
+		if got := r.State(r.AllEdges()[0], netip.Addr{}); got != StateDrained {
+			t.Errorf("over %s: after two hours %s", over, got)
+		}
+	}
+}
+
+// TestEdgesOfOtherPools: what names an edge that is not of the pool harms nobody.
+func TestEdgesOfOtherPools(t *testing.T) {
+	cfg := Config{
+		Edges: []Edge{edgeAt("a", "here"), edgeAt("b", "here")}, Sources: []Source{{Name: "own"}},
+		Pools: []Pool{{Name: "one", Edges: []string{"a"}}, {Name: "two", Edges: []string{"b"}}},
+	}
+	r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8"}, "here here 1")
+	if err := r.SetPool("one", PoolSetting{Pins: []Pin{{Prefix: "10.0.0.0/8", Edge: "b"}}}, epoch); err != nil {
+		t.Fatal(err)
+	}
+	q := Query{Pool: "one", Client: netip.MustParseAddr("10.0.0.1"), Path: "/a", HTTPS: true}
+	if d, err := r.Route(q); err != nil || d.Edge == nil || d.Edge.Name != "a" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	// An edge that has left the pool, of which a division was made.
+	next := *r.plan.Load()
+	next.pools = slices.Clone(next.pools)
+	next.pools[0].spreading = &spreading{of: map[loadKey]*division{{pid: 0, edge: 0}: {0, []part{{whole, 1}}}}}
+	r.plan.Store(&next)
+	if d, err := r.Route(q); err != nil || d.Edge == nil || d.Edge.Name != "a" {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 // TestDrainProlonged: another duration keeps what has been noted.
 func TestDrainProlonged(t *testing.T) {
 	r := equalEdges(t, map[string]int{"e1": 1, "e2": 1}, false)

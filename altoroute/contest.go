@@ -254,6 +254,8 @@ func (c *contest) take(e int32, b bid, cost float64) {
 func (c *contest) fault(e int32) fault {
 	edge, state, q := &c.plan.router.edges[e], &c.plan.states[e], &c.query
 	switch {
+	case c.pool.bases[e] == nil: // what was divided or pinned before may name it
+		return notOfPool
 	case q.HTTPS && c.pool.bases[e].Scheme == "http":
 		return toHTTP
 	case edge.Family != AnyFamily && !edge.Family.serves(q.Client):

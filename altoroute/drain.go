@@ -41,7 +41,7 @@ func (d *drain) notes(now time.Time) bool { return now.Sub(d.since) < d.over/dra
 func (d *drain) left(now time.Time) float64 {
 	gone, noting := now.Sub(d.since), d.over/drainNoting
 	switch {
-	case gone >= d.over:
+	case d.over <= 0 || gone >= d.over: // at once, also where the clock was set back
 		return 0
 	case gone < noting:
 		return 1

@@ -87,8 +87,13 @@ func (r *Router) SetPool(name string, s PoolSetting, now time.Time) error {
 			return err
 		}
 	}
-	r.change(now, func(c *conditions) { c.pools[p.index] = s })
+	r.change(now, func(c *conditions) { r.setPool(c, p, s) })
 	return nil
+}
+
+func (r *Router) setPool(c *conditions, p *pool, s PoolSetting) {
+	c.pools[p.index] = s
+	c.pins[p.index] = r.newPins(p, slices.Concat(s.Pins, p.Pins))
 }
 
 // Tick lets time pass: drains and ramps go on, and where edges have limits,
@@ -152,7 +157,7 @@ func (r *Router) Inherit(before *Router, now time.Time) {
 		}
 		for _, p := range r.pools {
 			if was, ok := before.byName[p.Name]; ok {
-				c.pools[p.index] = before.conditions.pools[was.index]
+				r.setPool(c, p, before.conditions.pools[was.index])
 			}
 		}
 	})
@@ -269,7 +274,7 @@ func (p *plan) pinned(e int) float64 {
 
 func (r *Router) poolState(pool *pool, states []edgeState) poolState {
 	set := &r.conditions.pools[pool.index]
-	s := poolState{unguided: pool.Unguided || set.Unguided, pins: r.newPins(slices.Concat(set.Pins, pool.Pins))}
+	s := poolState{unguided: pool.Unguided || set.Unguided, pins: r.conditions.pins[pool.index]}
 	s.needsPlace = s.pins.byPlace() || len(pool.Serves.Countries) > 0
 	for _, e := range pool.edges {
 		s.needsPlace = s.needsPlace || len(r.edges[e].Serves.Countries) > 0

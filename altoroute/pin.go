@@ -66,9 +66,9 @@ type pins struct {
 	countries map[string]int32
 }
 
-// newPins makes pins ready; of two that say the same the first counts. It
+// newPins makes a pool's pins ready; of two that say the same the first counts. It
 // returns nil of none.
-func (r *Router) newPins(list []Pin) *pins {
+func (r *Router) newPins(pool *pool, list []Pin) *pins {
 	if len(list) == 0 {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (r *Router) newPins(list []Pin) *pins {
 		e, ok := r.edge(pin.Edge)
 		prefix, err := ParsePrefix(pin.Prefix)
 		switch {
-		case !ok: // the operator pinned to an edge that is no more
+		case !ok || pool.bases[e] == nil: // the operator pinned to an edge that is no more
 		case err == nil:
 			p.prefixes.Insert(prefix, e)
 		case pin.ASN != 0:

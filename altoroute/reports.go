@@ -64,19 +64,20 @@ func (c *networkCounter) count() float64 {
 	return -networkBits * math.Log(max(float64(zero), 1)/networkBits)
 }
 
-// Report counts that a client could not reach the edge named last in
-// Query.Failed. It counts only if the Router did send this client there: not a
-// client without an address or a PID, nor one that names an edge at random. The
-// same client may tell it as often as it likes.
+// Report counts that a client could not reach the edge named in Query.Failed. It
+// counts only if the Router did send this client there: not a client without an
+// address or a PID, nor one that names an edge at random. Of a client that names
+// several, none counts: by naming all others it could have any edge be the one
+// that it was sent to. The same client may tell it as often as it likes.
 func (r *Router) Report(q Query, now time.Time) {
 	pool, err := r.pool(q.Pool)
-	if err != nil || len(q.Failed) == 0 || !q.Client.IsValid() {
+	if err != nil || len(q.Failed) != 1 || !q.Client.IsValid() {
 		return
 	}
-	last := q.Failed[len(q.Failed)-1]
-	q.Failed = q.Failed[:len(q.Failed)-1]
+	told := q.Failed[0]
+	q.Failed = nil
 	d := r.plan.Load().decide(pool, &q, nil)
-	if d.Edge == nil || d.Edge.Name != last || d.source < 0 {
+	if d.Edge == nil || d.Edge.Name != told || d.source < 0 {
 		return
 	}
 	if t := r.trial(&d, now); t != nil {

@@ -108,10 +108,13 @@ func TestForgedReports(t *testing.T) {
 	if n := len(r.plan.Load().trials); n > 0 {
 		t.Errorf("%d trials of edges that nobody was sent to", n)
 	}
-	// Honest chains: near failed, then next failed too.
-	tell("near")
+	// Nor of an edge that it is sent to because it says that others failed.
 	tell("near", "next")
 	tell("near", "next", "far")
+	if n := len(r.plan.Load().trials); n > 0 {
+		t.Errorf("%d trials of edges that only naming others leads to", n)
+	}
+	tell("near")
 	visit(t, r, 100)
 	r.Tick(epoch.Add(reportWindow))
 	if got := r.Demoted(); len(got) != 1 {

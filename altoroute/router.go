@@ -141,6 +141,9 @@ func New(cfg Config) (*Router, error) {
 	}
 	r.ramp, r.routers = cfg.Ramp, float64(max(cfg.Routers, 1))
 	r.conditions = newConditions(len(r.edges), len(r.pools))
+	for _, p := range r.pools {
+		r.setPool(&r.conditions, p, PoolSetting{})
+	}
 	first := &plan{router: r, guidance: make([]*guidance, len(r.sources))}
 	r.condition(first, nil)
 	r.plan.Store(first)

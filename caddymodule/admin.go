@@ -43,7 +43,8 @@ func init() {
 // What is absent of a change stays as it is. `by` is who wants it; unless given,
 // the address that the request comes from. What is set by hand comes before what
 // is configured, takes effect at once, and survives reloads and restarts: it is
-// kept in the storage of Caddy, under `altoroute/operator`.
+// kept in the storage of Caddy, under `altoroute/operator` and the ID of the
+// instance, which is in Caddy's data directory.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -126,7 +127,7 @@ func explain(app *App, params url.Values) (int, any, error) {
 var wasReady atomic.Bool //nolint:gochecknoglobals // outlives every configuration
 
 func ready(app *App, _ url.Values) (int, any, error) {
-	waiting := app.ready()
+	waiting := app.waitingFor()
 	if len(waiting) == 0 {
 		wasReady.Store(true)
 	}

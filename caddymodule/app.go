@@ -230,7 +230,6 @@ func (a *App) attachGeo() error {
 
 // Start begins to follow the sources.
 func (a *App) Start() error {
-	a.operated.start()
 	for _, s := range a.sources {
 		s.feed.Start()
 	}
@@ -239,9 +238,10 @@ func (a *App) Start() error {
 	}
 	a.checks.watcher.Start()
 	a.clock = startClock(a.tick)
-	if len(a.ready()) == 0 {
+	if len(a.waitingFor()) == 0 {
 		wasReady.Store(true)
 	}
+	a.operated.start() // last: the storage may be slow
 	return nil
 }
 
@@ -277,9 +277,9 @@ func (a *App) Cleanup() error {
 	return errors.Join(errs...)
 }
 
-// ready returns the sources that a first attempt is still awaited of, if some
+// waitingFor returns the sources that a first attempt is still awaited of, if some
 // pool has no guidance because of it.
-func (a *App) ready() (waiting []string) {
+func (a *App) waitingFor() (waiting []string) {
 	unguided := slices.ContainsFunc(a.router.Pools(), func(p string) bool { return !a.router.Guided(p) })
 	for _, s := range a.sources {
 		if unguided && !s.feed.Status().Attempted {

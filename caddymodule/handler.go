@@ -108,7 +108,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Status == 0 {
 		h.Status = http.StatusFound
 	}
-	h.cacheControl = "private, no-store"
+	h.cacheControl = notKept
 	if h.TTL > 0 {
 		h.cacheControl = "private, max-age=" + strconv.Itoa(int(time.Duration(h.TTL).Seconds()))
 	}
@@ -150,6 +150,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if r.Method == http.MethodOptions || r.Method == http.MethodConnect {
 		return next.ServeHTTP(w, r)
 	}
+	if h.Retry != nil && h.Retry.Header != "" {
+		w.Header().Add("Vary", h.Retry.Header)
+	}
 	q := query(h.Pool, r)
 	told, to := h.Retry.take(r)
 	q.Failed, q.RawQuery = h.failed(told), to.RawQuery
@@ -173,18 +176,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // answer tells the client where to go: by a redirect, or by a list where it asks
 // for one.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, is *account, q *altoroute.Query, to *url.URL) error {
-	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if (h.Alternates > 0 || h.List) && is.Edge != nil && get {
-		return h.answerAll(w, r, is, q, to)
+	if h.Alternates > 0 || h.List {
+		w.Header().Add("Vary", "Accept")
+		if get := r.Method == http.MethodGet || r.Method == http.MethodHead; get && is.Edge != nil {
+			return h.answerAll(w, r, is, q, to)
+		}
 	}
-	h.redirect(w, r, is.location)
+	h.redirect(w, r, is)
 	return nil
 }
 
 // answerAll tells of more than one edge.
 func (h *Handler) answerAll(w http.ResponseWriter, r *http.Request, is *account, q *altoroute.Query, to *url.URL) error {
 	header := w.Header()
-	header.Add("Vary", "Accept")
 	list := h.List && accepts(r, "application/json")
 	document := h.Alternates > 0 && accepts(r, metalinkType)
 	var all []alternate
@@ -195,7 +199,7 @@ func (h *Handler) answerAll(w http.ResponseWriter, r *http.Request, is *account,
 		if h.Alternates > 0 {
 			link(header, all)
 		}
-		h.redirect(w, r, is.location)
+		h.redirect(w, r, is)
 		return nil
 	}
 	header.Set("Cache-Control", h.cacheControl)
@@ -228,6 +232,9 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 	return nil
 }
 
+// notKept has no cache keep an answer.
+const notKept = "private, no-store"
+
 // refuse answers with an error that names the pool.
 func (h *Handler) refuse(w http.ResponseWriter, status int, format string) error {
 	if status == http.StatusServiceUnavailable {
@@ -236,10 +243,13 @@ func (h *Handler) refuse(w http.ResponseWriter, status int, format string) error
 	return caddyhttp.Error(status, fmt.Errorf(format, h.Pool))
 }
 
-func (h *Handler) redirect(w http.ResponseWriter, r *http.Request, location string) {
+func (h *Handler) redirect(w http.ResponseWriter, r *http.Request, is *account) {
 	header := w.Header()
-	header.Set("Location", location)
+	header.Set("Location", is.location)
 	header.Set("Cache-Control", h.cacheControl)
+	if is.Edge == nil {
+		header.Set("Cache-Control", notKept) // the last resort, for as long as there is no edge
+	}
 	h.allowOrigin(header, r)
 	header["Content-Type"] = nil // no body, nothing to sniff
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {

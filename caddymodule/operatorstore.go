@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 )
@@ -92,10 +94,10 @@ func (o *operator) write(s certmagic.Storage) error {
 		o.store.name, o.store.seen, o.store.moved, o.store.body = name, false, true, nil
 	}
 	if !o.store.seen {
+		if o.nothing() {
+			return nil // that there could be lost
+		}
 		if err := o.look(s); err != nil {
-			if o.nothing() {
-				return nil // that there could be lost
-			}
 			return err
 		}
 	}
@@ -267,5 +269,6 @@ func storageName(s certmagic.Storage) string {
 	if named, ok := s.(fmt.Stringer); ok {
 		return named.String()
 	}
-	return fmt.Sprintf("%T %p", s, s)
+	configured, _ := json.Marshal(s) // of one that cannot be written, the type alone
+	return fmt.Sprintf("%T %x", s, xxhash.Sum64(configured))
 }

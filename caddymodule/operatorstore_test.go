@@ -6,6 +6,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -28,6 +29,8 @@ type memory struct {
 	loading, saving error
 	writes          int
 }
+
+func (m *memory) String() string { return fmt.Sprintf("memory %p", m) }
 
 func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
 	m.mu.Lock()
@@ -263,5 +266,35 @@ func TestOperatorMoves(t *testing.T) {
 	fresh := &memory{content: make(map[string][]byte)}
 	if o.join(fresh, second.router, nil, now0); len(o.kept.Edges) != 0 {
 		t.Errorf("%+v", o.kept)
+	}
+}
+
+// TestStorageName: each configuration has its own value of the same storage.
+func TestStorageName(t *testing.T) {
+	type cluster struct {
+		certmagic.Storage
+		Address string
+	}
+	one, same, other := &cluster{Address: "a"}, &cluster{Address: "a"}, &cluster{Address: "b"}
+	if storageName(one) != storageName(same) {
+		t.Errorf("%s and %s are one storage", storageName(one), storageName(same))
+	}
+	if storageName(one) == storageName(other) {
+		t.Errorf("%s is two storages", storageName(one))
+	}
+}
+
+// TestNothingSetNeedsNoStorage: where nothing is set, a storage that fails is not
+// waited for a second time.
+func TestNothingSetNeedsNoStorage(t *testing.T) {
+	disk, _ := newMemory(t)
+	disk.loading = errors.New("no route to the storage")
+	o, log := newHand()
+	u := o.join(disk, edgesOnly(t, "fra", "par"), nil, now0)
+	reads := strings.Count(log.String(), "no route")
+	u.start()
+	u.leave()
+	if n := strings.Count(log.String(), "no route"); reads != 1 || n != 1 {
+		t.Errorf("%d complaints, then %d:\n%s", reads, n, log)
 	}
 }

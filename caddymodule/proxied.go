@@ -5,6 +5,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -77,18 +78,37 @@ func (p *proxied) begin(r *http.Request) (*tries, altoroute.Decision, error) {
 	// The client's https ends here. Asking an edge by http leads no client
 	// away from https; it is the operator's choice.
 	t.query.HTTPS = t.query.HTTPS && !p.plain
-	d, err := p.router.Route(t.query)
+	all := triesOf(r)
+	d, err := p.first(t.query, all)
 	if err != nil {
 		return nil, d, err
 	}
-	p.count.add(&d)
-	all := triesOf(r)
 	if all == nil {
 		all = make(map[*proxied]*tries)
 		caddyhttp.SetVar(r.Context(), triesVar, all)
 	}
 	all[p] = t
 	return t, d, nil
+}
+
+// first decides for a request, and counts it unless the pool has been asked for it
+// already, as by an upstream source that has found no edge.
+func (p *proxied) first(q altoroute.Query, before map[*proxied]*tries) (altoroute.Decision, error) {
+	for of := range before {
+		if of.pool != p.pool {
+			continue
+		}
+		ranked, err := p.router.Relay(q, 1)
+		if len(ranked) == 0 {
+			return altoroute.Decision{Pool: p.pool, Reason: altoroute.NoEdge, Cost: math.NaN()}, err
+		}
+		return ranked[0], nil
+	}
+	d, err := p.router.Route(q)
+	if err == nil {
+		p.count.add(&d)
+	}
+	return d, err
 }
 
 // rank returns at most as many edges as asked for, 0 meaning all. Those that

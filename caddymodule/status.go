@@ -85,7 +85,8 @@ type edgeBody struct {
 	Lookup   *checkBody `json:"lookup,omitempty"`
 	// DemotedIn are PIDs whose clients tell that they cannot reach the edge.
 	DemotedIn []string `json:"demoted_in,omitempty"`
-	// Set is what was set by hand.
+	// Set is what is set of it, by hand or, where that says nothing of the mode, by
+	// the configuration.
 	Set *edgeSetting `json:"set,omitempty"`
 }
 
@@ -99,6 +100,8 @@ type checkBody struct {
 	Successes int        `json:"successes,omitempty"`
 	Withheld  bool       `json:"withheld,omitempty"`
 	Error     string     `json:"last_error,omitempty"`
+	// ReportError says why what it reports of its load is of no use.
+	ReportError string `json:"report_error,omitempty"`
 }
 
 type geoBody struct {
@@ -185,7 +188,7 @@ func describeCheck(c *health.Check) *checkBody {
 	}
 	return &checkBody{
 		State: c.State.String(), Since: moment(c.Since), Last: moment(c.Last), Seconds: c.Duration.Seconds(),
-		Failures: c.Failures, Successes: c.Successes, Withheld: c.Withheld, Error: c.Err,
+		Failures: c.Failures, Successes: c.Successes, Withheld: c.Withheld, Error: c.Err, ReportError: c.Report.Odd,
 	}
 }
 

@@ -83,7 +83,7 @@ func (t *Retry) take(r *http.Request) (told string, rest *url.URL) {
 // reach, in its order. What else it names is nothing to us.
 func (h *Handler) failed(told string) []string {
 	var names []string
-	for told != "" && len(names) < maxFailed {
+	for n := 0; told != "" && n < maxFailed; n++ {
 		var name string
 		name, told, _ = strings.Cut(told, ",")
 		if edge, ok := h.byHost[strings.ToLower(strings.TrimSpace(name))]; ok && !slices.Contains(names, edge) {
@@ -107,13 +107,28 @@ func edgeNames(r *altoroute.Router, pool string) map[string]string {
 	return names
 }
 
-// report counts what a client tells. A part of something that was begun says
-// nothing of whether the edge can be reached, and neither does a client that
-// only passes on what it was given.
+// report counts what a client tells, for others in its PID.
 func (h *Handler) report(q *altoroute.Query, r *http.Request) {
-	if len(q.Failed) > 0 && r.Method == http.MethodGet && r.Header.Get("Range") == "" {
+	if len(q.Failed) > 0 && h.testifies(r) {
 		h.router.Report(*q, time.Now())
 	}
+}
+
+// testifies reports whether what a client tells may count for others. A part of
+// something that was begun says nothing of whether the edge can be reached. In a
+// handshake that is not complete the address may be anybody's (RFC 9000 §21.3).
+// And a page of another site can have its visitors ask for anything: unless the
+// operator trusts it by `cors`, they are not asked.
+func (h *Handler) testifies(r *http.Request) bool {
+	switch {
+	case r.Method != http.MethodGet || r.Header.Get("Range") != "":
+		return false
+	case r.TLS != nil && !r.TLS.HandshakeComplete:
+		return false
+	case r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		return slices.Contains(h.CORS, r.Header.Get("Origin"))
+	}
+	return true
 }
 
 // An alternate is an edge that has the content too.
@@ -139,9 +154,15 @@ const defaultAlternates = 3
 // maxAlternates bounds the header.
 const maxAlternates = 20
 
+// maxLink is how long a URL may be for alternates to be told in the header.
+const maxLink = 2 << 10
+
 // link tells of the alternates in the header (RFC 6249 §3).
 func link(header http.Header, all []alternate) {
 	for i, a := range all {
+		if len(a.url) > maxLink {
+			return // the client's own URL, and as long in each
+		}
 		value := "<" + a.url + ">; rel=duplicate; pri=" + strconv.Itoa(i+1)
 		if a.country != "" {
 			value += "; geo=" + a.country
@@ -172,7 +193,8 @@ type (
 // writeMetalink answers with a Metalink document.
 func writeMetalink(w http.ResponseWriter, file string, all []alternate) error {
 	// The name must not lead anywhere (RFC 5854 §4.1.2.1).
-	name := path.Base("/" + file)
+	// Some systems have other separators than a URL.
+	name := path.Base(strings.NewReplacer(`\`, "/", ":", "/").Replace("/" + file))
 	if name == "/" || name == "." || name == ".." {
 		name = "index"
 	}

@@ -4,6 +4,7 @@
 package caddymodule
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"encoding/xml"
 	"net/http"
@@ -89,6 +90,7 @@ func TestMetalink(t *testing.T) {
 	h := s.handler("altoroute video {\n alternates\n}")
 	for line, name := range map[string]string{
 		"GET /vod/film%20&%3Ca.mp4?q=1&r=2": "film &<a.mp4", "GET /": "index", "GET /a/": "a", "GET /a/..": "index", "GET /..%2f..%2fetc%2fpasswd": "passwd",
+		`GET /..%5C..%5Cevil.bat`: "evil.bat", "GET /c:evil.bat": "evil.bat",
 	} {
 		w := read(t, h, visit{line: line, header: []string{"Accept: application/metalink4+xml, text/html;q=0.1"}})
 		var doc metalink
@@ -126,9 +128,10 @@ func indented(t *testing.T, v any) string {
 	return string(b)
 }
 
-// TestReportsOfParts: a request for a part is no report, nor is one that is not
-// a GET. What a report does is the router's to decide.
-func TestReportsOfParts(t *testing.T) {
+// TestWhoTestifies: a request for a part is no report, nor is one that is not a
+// GET, one of a page of another site, or one whose address is not proven. What a
+// report does is the router's to decide.
+func TestWhoTestifies(t *testing.T) {
 	s := newStage(t, world)
 	h := s.handler("altoroute video {\n retry query failed\n}")
 	for _, v := range []visit{
@@ -136,14 +139,52 @@ func TestReportsOfParts(t *testing.T) {
 		{line: "POST /a?failed=fra"},
 		{line: "HEAD /a?failed=fra"},
 		{line: "GET /a"},
+		{line: "GET /a?failed=fra", header: []string{"Sec-Fetch-Site: cross-site"}},
+		{line: "GET /a?failed=fra", header: []string{"Sec-Fetch-Site: cross-site", "Origin: https://evil.example"}},
 	} {
 		_ = v.see(t, h)
 	}
+	early, _ := visit{line: "GET /a?failed=fra"}.request(t)
+	early.TLS = new(tls.ConnectionState) // 0-RTT
+	must(t, h.ServeHTTP(httptest.NewRecorder(), early, nil))
 	if n := s.app.router.Trials(); n > 0 {
 		t.Errorf("%d trials", n)
 	}
 	_ = visit{line: "GET /a?failed=fra"}.see(t, h)
 	if n := s.app.router.Trials(); n != 1 {
 		t.Errorf("%d trials", n)
+	}
+	player := newStage(t, world)
+	h = player.handler("altoroute video {\n retry query failed\n cors https://player.example\n}")
+	_ = visit{line: "GET /a?failed=fra", header: []string{"Sec-Fetch-Site: cross-site", "Origin: https://player.example"}}.see(t, h)
+	if n := player.app.router.Trials(); n != 1 {
+		t.Errorf("%d trials by the operator's own player", n)
+	}
+}
+
+// TestAnswersVary: what decides of an answer is named in it, and the last resort is
+// not kept.
+func TestAnswersVary(t *testing.T) {
+	s := newStage(t, world)
+	o := visit{line: "GET /a"}.see(t, s.handler("altoroute video {\n retry header X-Failed-Edge\n ttl 1m\n}"))
+	if got := o.header["Vary"]; !slices.Contains(got, "X-Failed-Edge") {
+		t.Errorf("Vary %q", got)
+	}
+	o = visit{line: "GET /a", tls: true}.see(t, s.handler("altoroute fallback {\n alternates\n ttl 1m\n}"))
+	if o.header.Get("Cache-Control") != notKept || o.header.Get("Vary") != "Accept" || o.header.Get("Location") == "" {
+		t.Errorf("the last resort: %v", o.header)
+	}
+}
+
+// TestLongURLs: what a client asks for is not told back to it in many copies.
+func TestLongURLs(t *testing.T) {
+	s := newStage(t, world)
+	o := visit{line: "GET /" + strings.Repeat("a", maxLink)}.see(t, s.handler("altoroute video {\n alternates\n}"))
+	if o.header.Get("Location") == "" || len(o.header["Link"]) > 0 {
+		t.Errorf("%d links", len(o.header["Link"]))
+	}
+	h := s.handler("altoroute video {\n retry query failed\n}")
+	if names := h.failed(strings.Repeat("x,", 1000) + "fra"); names != nil {
+		t.Errorf("%q were looked for beyond the limit", names)
 	}
 }

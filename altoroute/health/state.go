@@ -33,6 +33,12 @@ func (p *Prober) succeeded(l *lane, report Report) {
 	l.Successes++
 	l.strikes, l.held, l.Withheld = 0, time.Time{}, false
 	if l.Report != report {
+		if report.Odd != l.Report.Odd && report.Odd != "" {
+			url := l.of.URL
+			p.log(func(ctx context.Context, log *slog.Logger) {
+				log.WarnContext(ctx, "what a target reports of its load is of no use", slog.String("url", url), slog.String("oddity", report.Odd))
+			})
+		}
 		l.Report = report
 		p.noteChange(l.of)
 	}
