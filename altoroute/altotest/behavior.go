@@ -4,12 +4,13 @@
 package altotest
 
 import (
-	"encoding/json"
-	"io"
+	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
@@ -22,8 +23,10 @@ type Behavior func(w http.ResponseWriter, r *http.Request, x Exchange)
 type Exchange struct {
 	// Honest answers as the server would.
 	Honest http.Handler
-	// Closing is closed when the server ends. What waits must give up then.
+	// Closing is closed when the server stops. What waits must give up then.
 	Closing <-chan struct{}
+	// At returns what answers as the server would at another path.
+	At func(path string) http.Handler
 }
 
 // wait waits for until, the client or the server to go. Nil waits for those
@@ -43,8 +46,12 @@ func (x Exchange) honestAnswer(r *http.Request) *httptest.ResponseRecorder {
 	for _, name := range []string{"Accept-Encoding", "If-None-Match", "If-Modified-Since"} {
 		plain.Header.Del(name)
 	}
+	return ask(x.Honest, plain)
+}
+
+func ask(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	answer := httptest.NewRecorder()
-	x.Honest.ServeHTTP(answer, plain)
+	h.ServeHTTP(answer, r)
 	return answer
 }
 
@@ -68,8 +75,33 @@ func Status(status int) Behavior {
 // ErrorDocument answers with an ALTO error document (RFC 7285 §8.5). With the
 // status 200 it is a trap that the RFC forbids.
 func ErrorDocument(status int, code string) Behavior {
-	body, _ := json.Marshal(object{"meta": object{"code": code}}) // strings only
-	return Body(status, alto.MediaTypeError, body)
+	return Error(alto.Error{Status: status, Code: code})
+}
+
+// Error answers with an ALTO error document (RFC 7285 §8.5.2), and with the
+// status of e.
+func Error(e alto.Error) Behavior {
+	var body bytes.Buffer
+	_ = WriteError(&body, e) // a buffer takes all
+	return Body(e.Status, alto.MediaTypeError, body.Bytes())
+}
+
+// RetryAfter answers with 503 and asks to come back after so many seconds
+// (RFC 7285 §8.5.3).
+func RetryAfter(d time.Duration) Behavior {
+	return unavailable(strconv.Itoa(int(d / time.Second)))
+}
+
+// RetryAfterDate answers with 503 and asks to come back at a time.
+func RetryAfterDate(at time.Time) Behavior {
+	return unavailable(at.UTC().Format(http.TimeFormat))
+}
+
+func unavailable(retryAfter string) Behavior {
+	return func(w http.ResponseWriter, _ *http.Request, _ Exchange) {
+		w.Header().Set("Retry-After", retryAfter)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
 }
 
 // HTML answers with status 200 and a web page, as captive portals and broken
@@ -111,59 +143,10 @@ func WithoutValidators() Behavior {
 	}
 }
 
-// Truncated sends the first n bytes of the right document as if they were all.
-func Truncated(n int) Behavior {
-	return func(w http.ResponseWriter, r *http.Request, x Exchange) {
-		_, _ = x.send(w, r, n, map[string]string{"Content-Length": ""})
-	}
-}
-
-// Cut sends the first n bytes of the right document, and then the connection
-// breaks.
-func Cut(n int) Behavior {
-	return func(w http.ResponseWriter, r *http.Request, x Exchange) {
-		_, _ = x.send(w, r, n, nil)
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// Stall waits before it answers: until the channel is closed, or with nil until
-// the client has had enough.
-func Stall(until <-chan struct{}) Behavior {
-	return func(w http.ResponseWriter, r *http.Request, x Exchange) {
-		x.wait(r, until)
-		x.Honest.ServeHTTP(w, r)
-	}
-}
-
-// StallAfter sends the first n bytes of the right document, waits as Stall does,
-// and sends the rest.
-func StallAfter(n int, until <-chan struct{}) Behavior {
-	return func(w http.ResponseWriter, r *http.Request, x Exchange) {
-		rest, err := x.send(w, r, n, nil)
-		if err != nil {
-			return
-		}
-		x.wait(r, until)
-		_, _ = w.Write(rest)
-	}
-}
-
-// Endless sends a document of the right media type that has no end.
-func Endless() Behavior {
-	return func(w http.ResponseWriter, r *http.Request, x Exchange) {
-		w.Header().Set("Content-Type", x.honestAnswer(r).Header().Get("Content-Type"))
-		_, err := io.WriteString(w, `{"meta":{},"padding":[0`)
-		for err == nil {
-			_, err = io.WriteString(w, ",0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0")
-		}
-	}
-}
-
-// Redirect redirects to a URI, which may be relative. To the path itself it is a
-// loop.
-func Redirect(status int, to string) Behavior {
-	return func(w http.ResponseWriter, r *http.Request, _ Exchange) { http.Redirect(w, r, to, status) }
+// Instead serves what is at another path. With DirectoryPath it is the directory
+// in the place of a map, which the RFC allows (RFC 7285 §8.3.4.2).
+func Instead(path string) Behavior {
+	return func(w http.ResponseWriter, r *http.Request, x Exchange) { x.At(path).ServeHTTP(w, r) }
 }
 
 // send sends the first n bytes of the right document, all of it for -1, and
@@ -171,12 +154,16 @@ func Redirect(status int, to string) Behavior {
 // left out.
 func (x Exchange) send(w http.ResponseWriter, r *http.Request, n int, header map[string]string) (rest []byte, err error) {
 	answer := x.honestAnswer(r)
-	body := answer.Body.Bytes()
+	return sendPart(w, answer, answer.Body.Bytes(), n, header)
+}
+
+// sendPart does so with a body in the place of that of the answer.
+func sendPart(w http.ResponseWriter, answer *httptest.ResponseRecorder, body []byte, n int, header map[string]string) (rest []byte, err error) {
 	if n < 0 || n > len(body) {
 		n = len(body)
 	}
 	for name := range answer.Header() {
-		w.Header().Set(name, answer.Header().Get(name))
+		w.Header()[name] = slices.Clone(answer.Header()[name])
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	for name, value := range header {

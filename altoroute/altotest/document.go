@@ -19,6 +19,9 @@ type NetworkMap struct {
 	// PIDs are prefixes by PID, written out as they are. Those with a colon
 	// are put under "ipv6", the others under "ipv4".
 	PIDs map[string][]string
+	// Path is where it is; empty means NetworkMapPath(ID). A whole URI is
+	// listed as it is, and nothing is served.
+	Path string
 }
 
 // Version returns the version tag, which cost maps depend on.
@@ -39,6 +42,12 @@ type CostMap struct {
 	Type alto.CostType
 	// Costs are by source PID and destination PID.
 	Costs map[string]map[string]float64
+	// Path is where it is; empty means CostMapPath(ID). A whole URI is listed
+	// as it is, and nothing is served.
+	Path string
+	// Uses are the ids that its directory says it depends on; nil means that of
+	// DependsOn. They may be of another directory (RFC 7285 §9.2.4).
+	Uses []string
 }
 
 // object is a JSON object; its members are written in sorted order.
@@ -106,12 +115,43 @@ func WriteDirectory(w io.Writer, d *alto.Directory) error {
 		if len(r.Uses) > 0 {
 			entry["uses"] = r.Uses
 		}
-		if len(r.Capabilities.CostTypeNames) > 0 {
-			entry["capabilities"] = object{"cost-type-names": r.Capabilities.CostTypeNames}
+		if c := capabilities(r.Capabilities); len(c) > 0 {
+			entry["capabilities"] = c
 		}
 		resources[id] = entry
 	}
 	return write(w, object{"meta": meta, "resources": resources})
+}
+
+// WriteError writes an error document as application/alto-error+json (RFC 7285
+// §8.5.2). Its members beside the code are left out where they are empty. The
+// error is the writer's.
+func WriteError(w io.Writer, e alto.Error) error {
+	meta := object{"code": e.Code}
+	for name, value := range map[string]string{"syntax-error": e.SyntaxError, "field": e.Field, "value": e.Value} {
+		if value != "" {
+			meta[name] = value
+		}
+	}
+	return write(w, object{"meta": meta})
+}
+
+// capabilities leaves out what has its default.
+func capabilities(c alto.Capabilities) object {
+	made := make(object)
+	if len(c.CostTypeNames) > 0 {
+		made["cost-type-names"] = c.CostTypeNames
+	}
+	if c.CostConstraints {
+		made["cost-constraints"] = true
+	}
+	if len(c.PropTypes) > 0 {
+		made["prop-types"] = c.PropTypes
+	}
+	if c.MaxCostTypes > 0 {
+		made["max-cost-types"] = c.MaxCostTypes
+	}
+	return made
 }
 
 func versionTag(t alto.VersionTag) object {

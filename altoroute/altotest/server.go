@@ -10,88 +10,56 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
-	"testing"
 	"time"
-
-	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
-// Guidance is all that a Server serves beside its directory, which lists it.
-type Guidance struct {
-	// Default is the directory's default network map; empty is none, which the
-	// RFC does not allow (RFC 7285 §9.2.2).
-	Default     string
-	NetworkMaps []NetworkMap
-	CostMaps    []CostMap
-}
-
-// DirectoryPath is where the directory is.
-const DirectoryPath = "/directory"
-
-// NetworkMapPath returns where the network map of a resource id is.
-func NetworkMapPath(id string) string { return "/networkmap/" + id }
-
-// CostMapPath returns where the cost map of a resource id is.
-func CostMapPath(id string) string { return "/costmap/" + id }
-
 // A Server is an ALTO server: an [http.Handler] that is safe for concurrent
-// use, and on the network if Start made it. It knows conditional requests and
-// gzip, and its directory has relative URIs. Before the first Publish all is
-// 404.
+// use, and on the network if Start or StartTLS made it. It knows conditional
+// requests and gzip, and its directories have relative URIs. Before the first
+// Publish all is 404.
 type Server struct {
 	// URL is where the server is on the network, without a slash at the end;
 	// empty if it was made by New.
 	URL string
+	// Authority made the certificate of the server; nil without TLS.
+	Authority *Authority
 
-	closing chan struct{} // closed to end what stalls
+	socket *socket // nil if it is not on the network
 
-	mu        sync.Mutex // guards what follows
-	resources map[string]*resource
-	behaviors map[string]Behavior
-	counts    map[string]Count
+	mu             sync.Mutex    // guards what follows
+	closing        chan struct{} // closed to end what stalls
+	resources      map[string]*resource
+	behaviors      map[string]Behavior
+	headers        map[string]http.Header
+	authenticators map[string]Authenticator
+	counts         map[string]Count
+	requests       map[string][]Request
 }
 
-// resource is one document, ready to be sent.
+// resource is what is at one path.
 type resource struct {
 	mediaType string
-	body      []byte
+	body      []byte // the answer to GET; nil if there is none
 	modified  time.Time
-}
-
-// Count counts the requests for one path.
-type Count struct {
-	// Requests are all that came, NotModified those answered with 304.
-	Requests, NotModified int
+	filter    *FilteredCostMap // answers POST; nil if nothing does
 }
 
 // New returns a Server that is not on the network.
 func New() *Server {
 	return &Server{
-		closing:   make(chan struct{}),
-		behaviors: make(map[string]Behavior),
-		counts:    make(map[string]Count),
+		closing:        make(chan struct{}),
+		behaviors:      make(map[string]Behavior),
+		headers:        make(map[string]http.Header),
+		authenticators: make(map[string]Authenticator),
+		counts:         make(map[string]Count),
+		requests:       make(map[string][]Request),
 	}
 }
 
-// Start returns a Server on the loopback interface. It ends with the test.
-func Start(tb testing.TB) *Server {
-	tb.Helper()
-	s := New()
-	listening := httptest.NewServer(s)
-	s.URL = listening.URL
-	tb.Cleanup(func() {
-		close(s.closing)
-		listening.CloseClientConnections()
-		listening.Close()
-	})
-	return s
-}
-
-// Directory returns the URL of the directory.
+// Directory returns the URL of the root directory.
 func (s *Server) Directory() *url.URL {
 	u, err := url.Parse(s.URL + DirectoryPath)
 	if err != nil {
@@ -121,94 +89,78 @@ func (s *Server) Publish(g Guidance) {
 	s.resources = next
 }
 
-// resources makes the documents, by path.
-func (g *Guidance) resources() map[string]*resource {
-	made := make(map[string]*resource)
-	now := time.Now().UTC().Truncate(time.Second)
-	add := func(path, mediaType string, body *bytes.Buffer, err error) {
-		if err != nil {
-			panic(err)
-		}
-		made[path] = &resource{mediaType: mediaType, body: body.Bytes(), modified: now}
-	}
-	for _, m := range g.NetworkMaps {
-		var body bytes.Buffer
-		err := WriteNetworkMap(&body, m)
-		add(NetworkMapPath(m.ID), alto.MediaTypeNetworkMap, &body, err)
-	}
-	for _, m := range g.CostMaps {
-		var body bytes.Buffer
-		err := WriteCostMap(&body, m)
-		add(CostMapPath(m.ID), alto.MediaTypeCostMap, &body, err)
-	}
-	var body bytes.Buffer
-	err := WriteDirectory(&body, g.directory())
-	add(DirectoryPath, alto.MediaTypeDirectory, &body, err)
-	return made
-}
-
-// directory lists the guidance.
-func (g *Guidance) directory() *alto.Directory {
-	d := &alto.Directory{
-		DefaultNetworkMap: g.Default,
-		CostTypes:         make(map[string]alto.CostType),
-		Resources:         make(map[string]alto.Resource),
-	}
-	relative := func(path string) *url.URL { return &url.URL{Path: strings.TrimPrefix(path, "/")} }
-	for _, m := range g.NetworkMaps {
-		d.Resources[m.ID] = alto.Resource{URI: relative(NetworkMapPath(m.ID)), MediaType: alto.MediaTypeNetworkMap}
-	}
-	for _, m := range g.CostMaps {
-		name := m.Type.Mode + "-" + m.Type.Metric
-		d.CostTypes[name] = m.Type
-		d.Resources[m.ID] = alto.Resource{
-			URI:          relative(CostMapPath(m.ID)),
-			MediaType:    alto.MediaTypeCostMap,
-			Capabilities: alto.Capabilities{CostTypeNames: []string{name}},
-			Uses:         []string{m.DependsOn.ResourceID},
-		}
-	}
-	return d
-}
-
 // Misbehave has a path answered by b from now on; nil is honest again. It may
-// be a path where there is nothing.
+// be a path where there is nothing. The empty path stands for all paths that
+// have no behavior of their own.
 func (s *Server) Misbehave(path string, b Behavior) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behaviors[path] = b
 }
 
-// Count returns how often a path was asked for.
-func (s *Server) Count(path string) Count {
+// SetHeader has the honest answers from a path carry these fields too, those of
+// 304 included: Cache-Control, Expires and Age, above all. They replace the
+// fields that were set for it before.
+func (s *Server) SetHeader(path string, header http.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.counts[path]
+	s.headers[path] = header.Clone()
 }
 
-// Counts returns how often each path was asked for.
-func (s *Server) Counts() map[string]Count {
+// Authenticate has all paths that begin with a prefix ask for credentials; nil
+// asks for none. Of two prefixes the longer one counts.
+func (s *Server) Authenticate(prefix string, a Authenticator) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.counts)
+	s.authenticators[prefix] = a
 }
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
+	r = s.record(r)
+	w = &countingWriter{ResponseWriter: w, server: s, path: path}
+
 	s.mu.Lock()
-	behavior, served := s.behaviors[path], s.resources[path]
-	count := s.counts[path]
-	count.Requests++
-	s.counts[path] = count
+	behavior := s.behaviors[path]
+	if behavior == nil {
+		behavior = s.behaviors[""]
+	}
+	authenticator, prefix := s.authenticators[""], ""
+	for p, a := range s.authenticators {
+		if strings.HasPrefix(path, p) && len(p) > len(prefix) {
+			authenticator, prefix = a, p
+		}
+	}
+	exchange := Exchange{Honest: s.honest(path), Closing: s.closing, At: func(path string) http.Handler {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.honest(path)
+	}}
 	s.mu.Unlock()
 
-	counted := &countingWriter{ResponseWriter: w, server: s, path: path}
+	if authenticator != nil {
+		if challenges := authenticator.Challenges(r); len(challenges) > 0 {
+			w.Header()["Www-Authenticate"] = challenges
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
+			return
+		}
+	}
 	if behavior == nil {
-		served.ServeHTTP(counted, r)
+		exchange.Honest.ServeHTTP(w, r)
 		return
 	}
-	behavior(counted, r, Exchange{Honest: served, Closing: s.closing})
+	behavior(w, r, exchange)
+}
+
+// honest returns what answers at a path as it should. The caller holds the
+// mutex.
+func (s *Server) honest(path string) http.Handler {
+	served, header := s.resources[path], s.headers[path]
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		maps.Copy(w.Header(), header)
+		served.ServeHTTP(w, r)
+	})
 }
 
 // ServeHTTP answers as a good server does.
@@ -216,22 +168,40 @@ func (o *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case o == nil:
 		http.NotFound(w, r)
-		return
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
+	case o.filter != nil && r.Method == http.MethodPost:
+		o.filter.ServeHTTP(w, r)
+	case o.body != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		w.Header().Set("ETag", entityTag(o.body))
+		http.ServeContent(w, r, "", o.modified, bytes.NewReader(encode(w, r, o.mediaType, o.body)))
+	default:
+		w.Header().Set("Allow", o.methods())
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
 	}
-	body := o.body
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		body = compress(body)
-		w.Header().Set("Content-Encoding", "gzip")
+}
+
+// entityTag is weak, as it is the same with and without gzip (RFC 9110 §8.8.1).
+func entityTag(body []byte) string { return fmt.Sprintf(`W/"%.8x"`, sha256.Sum256(body)) }
+
+func (o *resource) methods() string {
+	switch {
+	case o.filter == nil:
+		return "GET, HEAD"
+	case o.body == nil:
+		return "POST"
 	}
-	w.Header().Set("Content-Type", o.mediaType)
+	return "GET, HEAD, POST"
+}
+
+// encode sets what the header says of a body, and returns the body as it goes
+// out.
+func encode(w http.ResponseWriter, r *http.Request, mediaType string, body []byte) []byte {
+	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Vary", "Accept-Encoding")
-	// Weak, as it is the same with and without gzip (RFC 9110 §8.8.1).
-	w.Header().Set("ETag", fmt.Sprintf(`W/"%.8x"`, sha256.Sum256(o.body)))
-	http.ServeContent(w, r, "", o.modified, bytes.NewReader(body))
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		return compress(body)
+	}
+	return body
 }
 
 func compress(body []byte) []byte {
@@ -241,24 +211,3 @@ func compress(body []byte) []byte {
 	_ = zipper.Close()
 	return b.Bytes()
 }
-
-// countingWriter sees how a request was answered.
-type countingWriter struct {
-	http.ResponseWriter
-	server *Server
-	path   string
-}
-
-func (c *countingWriter) WriteHeader(status int) {
-	if status == http.StatusNotModified {
-		c.server.mu.Lock()
-		count := c.server.counts[c.path]
-		count.NotModified++
-		c.server.counts[c.path] = count
-		c.server.mu.Unlock()
-	}
-	c.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for [http.ResponseController].
-func (c *countingWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
