@@ -4,19 +4,16 @@
 package alto
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -32,6 +29,8 @@ const (
 	maxRedirects = 5
 	// maxErrorBody bounds what is read of an answer that is no success.
 	maxErrorBody = 64 << 10
+	// maxSchemes bounds StatusError.Schemes.
+	maxSchemes = 8
 )
 
 // A Client fetches ALTO documents. The zero value is ready to use, and a
@@ -39,8 +38,12 @@ const (
 //
 // It distrusts servers: what they send is bounded in size and time, cookies
 // are not kept (RFC 7285 §15.3), and a redirect never leads from https to http
-// or out of HTTP. User names and passwords in URLs are used, but never shown
-// in an error.
+// or out of HTTP.
+//
+// No secret leaves the origin it is for, which is scheme, host and port: a user
+// name and password in a URL go to the origin of that URL alone, and the
+// Credentials to those they name, whatever redirects and directories say. They
+// are never shown in an error.
 type Client struct {
 	// HTTP sends the requests. Its Jar and its CheckRedirect are not used.
 	// Nil means a client of this package's own with a transport from
@@ -54,6 +57,10 @@ type Client struct {
 	Timeout time.Duration
 	// UserAgent is the User-Agent of the requests; empty means Go's own.
 	UserAgent string
+	// Credentials are for servers that ask who the client is (RFC 7285
+	// §8.3.5). Nil means none but those in a URL. A client certificate is not
+	// among them: it is part of the transport, see [NewTransport].
+	Credentials *Credentials
 }
 
 // Validators tell a server which version of a resource the client has, for a
@@ -83,8 +90,10 @@ type Response struct {
 	// compressed; -1 if the server did not say.
 	ContentLength int64
 	// Header is the header of the answer, for what it says of freshness
-	// (RFC 9111 §4.2).
+	// (RFC 9111 §4.2); see FreshFor.
 	Header http.Header
+
+	requested time.Time // when the answer was asked for
 }
 
 // A StatusError is an answer whose HTTP status is no success.
@@ -94,16 +103,23 @@ type StatusError struct {
 	// RetryAfter is how long the server asks to wait before the next request
 	// (RFC 7285 §8.5.3); 0 if it does not say.
 	RetryAfter time.Duration
+	// Schemes are the authentication schemes that the server asks for with
+	// status 401 (RFC 9110 §11.6.1), such as "Digest", at most eight of them.
+	Schemes []string
 	// Document is the error document that came with it; nil if none did.
 	Document *Error
 }
 
-// Error gives the status and the error document.
+// Error gives the status, the authentication schemes and the error document.
 func (e *StatusError) Error() string {
+	text := strings.TrimSpace(fmt.Sprintf("the answer has status %d %s", e.Status, http.StatusText(e.Status)))
 	if e.Document != nil {
-		return e.Document.Error() // has the status
+		text = e.Document.Error() // has the status
 	}
-	return strings.TrimSpace(fmt.Sprintf("the answer has status %d %s", e.Status, http.StatusText(e.Status)))
+	if len(e.Schemes) > 0 {
+		text += ", the server asks for credentials by " + quote(strings.Join(e.Schemes, ", "))
+	}
+	return text
 }
 
 // Unwrap returns the error document, if there is one, so that [errors.As]
@@ -123,17 +139,61 @@ func (e *StatusError) Unwrap() error {
 // [KindError]. In both, an error document is found as an [Error]. Errors name
 // the URL.
 func (c *Client) Get(ctx context.Context, u *url.URL, mediaType string, v Validators) (*Response, error) {
-	if err := checkURL(u); err != nil {
-		return nil, fmt.Errorf("GET %s: %w", displayURL(u), err)
-	}
-	res, err := c.get(ctx, u, mediaType, v)
+	return c.exchange(ctx, &request{method: http.MethodGet, url: u, mediaType: mediaType, known: v})
+}
+
+// Post sends the parameters, a body of the media type bodyType, to the URL and
+// fetches the document of the media type that answers them (RFC 7285 §8.3.2).
+// It is [Client.Get] in all other respects.
+//
+// A redirect with status 307 or 308 is followed with the parameters, one with
+// 301, 302 or 303 without them, by GET (RFC 7285 §8.3.3, RFC 9110 §15.4).
+//
+// The validators are those of an earlier answer to the same parameters.
+func (c *Client) Post(ctx context.Context, u *url.URL, body []byte, bodyType, mediaType string, v Validators) (*Response, error) {
+	return c.exchange(ctx, &request{method: http.MethodPost, url: u, body: body, bodyType: bodyType, mediaType: mediaType, known: v})
+}
+
+// Directory fetches and reads the directory at the URL, for [ReadClosure].
+func (c *Client) Directory(ctx context.Context, u *url.URL) (*Directory, error) {
+	res, err := c.Get(ctx, u, MediaTypeDirectory, Validators{})
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", displayURL(u), err)
+		return nil, err
+	}
+	defer res.Body.Close()
+	d, err := ReadDirectory(res.Body, res.URL)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", displayURL(u), err)
+	}
+	return d, nil
+}
+
+// A request is what is asked for by Get or Post.
+type request struct {
+	method    string
+	url       *url.URL
+	body      []byte
+	bodyType  string // empty if there is no body
+	mediaType string // of the answer
+	known     Validators
+}
+
+func (c *Client) exchange(ctx context.Context, r *request) (*Response, error) {
+	err := checkURL(r.url)
+	if err == nil {
+		err = c.Credentials.Check()
+	}
+	var res *Response
+	if err == nil {
+		res, err = c.send(ctx, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", r.method, displayURL(r.url), err)
 	}
 	return res, nil
 }
 
-func (c *Client) get(ctx context.Context, u *url.URL, mediaType string, v Validators) (*Response, error) {
+func (c *Client) send(ctx context.Context, r *request) (*Response, error) {
 	timeout := cmp.Or(c.Timeout, DefaultTimeout)
 	// The context ends with the body. Its deadline is a cause like the others,
 	// so that an error tells which limit was hit.
@@ -145,13 +205,14 @@ func (c *Client) get(ctx context.Context, u *url.URL, mediaType string, v Valida
 		timer.Stop()
 		cancel(cause)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), bytes.NewReader(r.body))
 	if err != nil {
 		end(errClosed)
 		return nil, withoutURL(err)
 	}
-	c.setHeader(req.Header, mediaType, v)
-	answer, err := c.client().Do(req)
+	c.setHeader(req.Header, r)
+	requested := time.Now()
+	answer, err := c.client(r.url).Do(req)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -159,11 +220,10 @@ func (c *Client) get(ctx context.Context, u *url.URL, mediaType string, v Valida
 		end(errClosed)
 		return nil, withoutURL(err)
 	}
-	conditional := v != Validators{}
-	if answer.StatusCode == http.StatusNotModified && conditional {
+	if notModified(answer, r.known) {
 		_ = answer.Body.Close()
 		end(errClosed)
-		res := newResponse(answer, v)
+		res := newResponse(answer, requested, r.known)
 		res.Body, res.NotModified = http.NoBody, true
 		return res, nil
 	}
@@ -175,32 +235,50 @@ func (c *Client) get(ctx context.Context, u *url.URL, mediaType string, v Valida
 		}
 		return nil, err
 	}
-	if err := checkAnswer(answer, body, mediaType, limit); err != nil {
+	if err := checkAnswer(answer, body, r.mediaType, limit); err != nil {
 		_ = body.Close()
 		return nil, err
 	}
-	res := newResponse(answer, Validators{})
+	res := newResponse(answer, requested, Validators{})
 	res.Body = body
 	return res, nil
 }
 
-func (c *Client) setHeader(h http.Header, mediaType string, v Validators) {
-	h.Set("Accept", mediaType+","+MediaTypeError)
+// notModified reports whether the answer says that the version asked about is
+// still the current one: to POST a server says so with 412 (RFC 9110 §13.1.2).
+func notModified(answer *http.Response, known Validators) bool {
+	switch answer.StatusCode {
+	case http.StatusNotModified:
+		return known != Validators{}
+	case http.StatusPreconditionFailed:
+		return known.ETag != "" && answer.Request.Method == http.MethodPost
+	}
+	return false
+}
+
+func (c *Client) setHeader(h http.Header, r *request) {
+	h.Set("Accept", r.mediaType+","+MediaTypeError)
+	if r.bodyType != "" {
+		h.Set("Content-Type", r.bodyType)
+		// A question may be asked twice: without this, which is not sent,
+		// net/http gives up when an idle connection turns out to be closed.
+		h["Idempotency-Key"] = nil
+	}
 	// By asking for compression ourselves we are the ones to undo it, whatever
 	// the transport, and the limit is on what comes out.
 	h.Set("Accept-Encoding", "gzip")
-	if v.ETag != "" {
-		h.Set("If-None-Match", v.ETag)
+	if r.known.ETag != "" {
+		h.Set("If-None-Match", r.known.ETag)
 	}
-	if v.LastModified != "" {
-		h.Set("If-Modified-Since", v.LastModified)
+	if r.known.LastModified != "" {
+		h.Set("If-Modified-Since", r.known.LastModified)
 	}
 	if c.UserAgent != "" {
 		h.Set("User-Agent", c.UserAgent)
 	}
 }
 
-func newResponse(answer *http.Response, v Validators) *Response {
+func newResponse(answer *http.Response, requested time.Time, v Validators) *Response {
 	return &Response{
 		URL: answer.Request.URL,
 		Validators: Validators{
@@ -209,6 +287,7 @@ func newResponse(answer *http.Response, v Validators) *Response {
 		},
 		ContentLength: answer.ContentLength,
 		Header:        answer.Header,
+		requested:     requested,
 	}
 }
 
@@ -248,6 +327,13 @@ func statusError(answer *http.Response, doc *Error) error {
 	} else if date, err := http.ParseTime(after); err == nil {
 		e.RetryAfter = max(time.Until(date), 0)
 	}
+	if answer.StatusCode == http.StatusUnauthorized {
+		for _, c := range parseChallenges(answer.Header.Values("WWW-Authenticate")) {
+			if len(e.Schemes) < maxSchemes {
+				e.Schemes = append(e.Schemes, c.scheme)
+			}
+		}
+	}
 	return e
 }
 
@@ -262,99 +348,4 @@ func contentEncoding(answer *http.Response) string {
 		return "gzip"
 	}
 	return encoding
-}
-
-// client returns a copy of the HTTP client with our own rules for redirects.
-func (c *Client) client() *http.Client {
-	var client http.Client
-	if c.HTTP != nil {
-		client = *c.HTTP
-	} else {
-		client.Transport = sharedTransport()
-	}
-	client.Jar = nil
-	client.CheckRedirect = checkRedirect
-	return &client
-}
-
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	from := via[len(via)-1].URL
-	switch {
-	case len(via) > maxRedirects:
-		return fmt.Errorf("more than %d redirects, the next to %s", maxRedirects, displayURL(req.URL))
-	case checkURL(req.URL) != nil:
-		return fmt.Errorf("redirect to %s: %w", displayURL(req.URL), checkURL(req.URL))
-	case from.Scheme == "https" && req.URL.Scheme != "https":
-		return fmt.Errorf("redirect to %s: from https to http", displayURL(req.URL))
-	}
-	return nil
-}
-
-// sharedTransport is made when the first client without a transport of its own
-// asks for it, and shares its idle connections among them.
-var sharedTransport = sync.OnceValue(NewTransport) //nolint:gochecknoglobals // see above
-
-// NewTransport returns a transport with limits that suit a server that may be
-// slow, broken or hostile: 10 s to connect, 10 s for TLS of at least version
-// 1.2, 30 s for the header of an answer, which has at most 64 KiB. The caller
-// owns it and may change it before its first use, its TLS configuration above
-// all.
-func NewTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  30 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConns:           16,
-		IdleConnTimeout:        90 * time.Second,
-		ForceAttemptHTTP2:      true,
-	}
-}
-
-// checkURL returns an error unless u can be fetched.
-func checkURL(u *url.URL) error {
-	switch {
-	case u.Scheme == "":
-		return fmt.Errorf("%s is not an absolute URI", quote(displayURL(u)))
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("%s has the scheme %s, only http and https are known", quote(displayURL(u)), quote(u.Scheme))
-	case u.Hostname() == "":
-		return fmt.Errorf("%s has no host", quote(displayURL(u)))
-	}
-	return nil
-}
-
-// displayURL returns u without a user name and password: some servers take a
-// token for the name, so [url.URL.Redacted] would show too much.
-func displayURL(u *url.URL) string {
-	if u.User == nil {
-		return u.String()
-	}
-	shown := *u
-	shown.User = nil
-	return shown.String()
-}
-
-// withoutURL takes the URL out of an error of net/http, which may hold a user
-// name.
-func withoutURL(err error) error {
-	if wrapped := new(url.Error); errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	return err
-}
-
-// normalMediaType returns a media type with its case and spacing made regular.
-func normalMediaType(s string) (string, error) {
-	mediaType, params, err := mime.ParseMediaType(s)
-	if err != nil {
-		return "", err
-	}
-	if !strings.Contains(mediaType, "/") {
-		return "", errors.New("it has no subtype")
-	}
-	return mime.FormatMediaType(mediaType, params), nil
 }

@@ -44,7 +44,7 @@ type CostMapInfo struct {
 //
 // PIDs are not checked against a network map, only by their grammar.
 func ReadCostMap(r io.Reader, sink CostMapSink) (CostMapInfo, error) {
-	c := costMapReader{decoder: newDecoder(r), sink: sink, names: make(map[string]string)}
+	c := costMapReader{decoder: newDecoder(r), sink: sink, cache: make(map[string]string)}
 	err := c.document(func(name string) error {
 		switch name {
 		case "meta":
@@ -71,9 +71,9 @@ type costMapReader struct {
 	sink CostMapSink
 	info CostMapInfo
 
-	// names maps a member name as written, with its quotes, to the PID name
+	// cache maps a member name as written, with its quotes, to the PID name
 	// it is, checked. Every row repeats the same names.
-	names map[string]string
+	cache map[string]string
 	// notOrdinal is the first cost that could not be an ordinal one. It
 	// counts only if the mode turns out to be "ordinal".
 	notOrdinal error
@@ -125,9 +125,13 @@ func (c *costMapReader) row(src string) error {
 	if err := c.begin(jsontext.KindBeginObject, "an object of costs"); err != nil {
 		return err
 	}
+	before := c.names
 	for c.json.PeekKind() == jsontext.KindString {
 		dst, err := c.pidName()
 		if err != nil {
+			return err
+		}
+		if err := c.countName(len(dst)); err != nil {
 			return err
 		}
 		cost, err := c.cost()
@@ -139,12 +143,13 @@ func (c *costMapReader) row(src string) error {
 			c.sink.Cost(dst, cost)
 		}
 	}
+	c.names = before
 	_, err := c.json.ReadToken()
 	return c.fail(err)
 }
 
-// maxNames bounds the names that are remembered, for memory's sake only.
-const maxNames = 1 << 16
+// maxCache bounds the names that are remembered, for memory's sake only.
+const maxCache = 1 << 16
 
 // pidName reads a member name that must be a PID name.
 func (c *costMapReader) pidName() (string, error) {
@@ -152,7 +157,7 @@ func (c *costMapReader) pidName() (string, error) {
 	if err != nil {
 		return "", c.fail(err)
 	}
-	if name, ok := c.names[string(quoted)]; ok {
+	if name, ok := c.cache[string(quoted)]; ok {
 		return name, nil
 	}
 	unquoted, err := jsontext.AppendUnquote(nil, quoted)
@@ -163,10 +168,10 @@ func (c *costMapReader) pidName() (string, error) {
 	if err := CheckPIDName(name); err != nil {
 		return "", c.nameError(err)
 	}
-	if len(c.names) >= maxNames {
-		clear(c.names)
+	if len(c.cache) >= maxCache {
+		clear(c.cache)
 	}
-	c.names[string(quoted)] = name
+	c.cache[string(quoted)] = name
 	return name, nil
 }
 

@@ -18,6 +18,17 @@ import (
 // memory.
 const maxToken = 1 << 20
 
+// What the decoder must remember of a document while it reads on.
+const (
+	// maxDepth bounds the objects and arrays that are open at once. ALTO
+	// needs five, extensions some more.
+	maxDepth = 100
+	// maxNames bounds the member names of the objects that are open, in bytes
+	// with nameOverhead for each: some 200,000 of the longest PID names.
+	maxNames     = 16 << 20
+	nameOverhead = 16
+)
+
 // errTokenTooLong is what a tokenLimiter returns.
 var errTokenTooLong = fmt.Errorf("one value of the document is longer than %d bytes", maxToken)
 
@@ -63,6 +74,9 @@ type decoder struct {
 	// larger document.
 	prefix []string
 
+	// names is the size of the member names of the objects that are open,
+	// which json keeps to refuse duplicates.
+	names int
 	// bodies has a bit for each entry of kinds whose body the document has
 	// at its top level.
 	bodies uint
@@ -126,18 +140,35 @@ func (d *decoder) object(want string, member func(name string) error) error {
 	if err := d.begin(jsontext.KindBeginObject, want); err != nil {
 		return err
 	}
+	before := d.names
 	for d.json.PeekKind() == jsontext.KindString {
-		name, err := d.json.ReadToken()
+		token, err := d.json.ReadToken()
 		if err != nil {
 			return d.fail(err)
 		}
-		if err := member(name.String()); err != nil {
+		name := token.String()
+		if err := d.countName(len(name)); err != nil {
+			return err
+		}
+		if err := member(name); err != nil {
 			return err
 		}
 	}
+	d.names = before
 	// The end of the object, or the fault that was peeked at.
 	_, err := d.json.ReadToken()
 	return d.fail(err)
+}
+
+// countName counts a member name of so many bytes, until d.names is set back
+// at the end of its object.
+func (d *decoder) countName(size int) error {
+	d.names += size + nameOverhead
+	if d.names > maxNames {
+		path := d.path()
+		return d.errorAt(path[:max(len(path)-1, 0)], "the member names take more than %d bytes", maxNames)
+	}
+	return nil
 }
 
 // array reads an array, calling element for each of its elements.
@@ -264,9 +295,43 @@ func (d *decoder) text(to *string) error {
 	}
 }
 
-// skip reads a value that is not wanted. Its syntax is checked all the same.
+// skip reads a value that is not wanted, of any size. Its syntax is checked all
+// the same, and so are the limits.
 func (d *decoder) skip() error {
-	return d.fail(d.json.SkipValue())
+	outside, before := d.json.StackDepth(), d.names
+	var open []int // d.names at the start of each object and array
+	for {
+		token, err := d.json.ReadToken()
+		if err != nil {
+			return d.fail(err)
+		}
+		depth := d.json.StackDepth()
+		switch token.Kind() {
+		case jsontext.KindBeginObject, jsontext.KindBeginArray:
+			if depth > maxDepth {
+				return d.errorf("objects and arrays are nested more than %d deep", maxDepth)
+			}
+			open = append(open, d.names)
+		case jsontext.KindEndObject, jsontext.KindEndArray:
+			if len(open) == 0 {
+				return d.errorf("a value is missing")
+			}
+			last := len(open) - 1
+			d.names, open = open[last], open[:last]
+		case jsontext.KindString:
+			// In an object every other one of its parts is a name.
+			if kind, parts := d.json.StackIndex(depth); depth > outside && kind == jsontext.KindBeginObject && parts%2 == 1 {
+				if err := d.countName(len(token.String())); err != nil {
+					return err
+				}
+			}
+		default:
+		}
+		if depth == outside {
+			d.names = before
+			return nil
+		}
+	}
 }
 
 // versionTag reads a version tag (RFC 7285 §10.3).

@@ -5,17 +5,19 @@ package alto
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"slices"
-	"strings"
 )
 
-// A Directory is an information resource directory, RFC 7285 §9.2.
+// A Directory is an information resource directory, RFC 7285 §9.2. One that may
+// have others nested in it is read by [ReadClosure].
 type Directory struct {
+	// URL is where the directory was found, the base of its relative URIs;
+	// nil if that is not known.
+	URL *url.URL
 	// DefaultNetworkMap is the resource id of the network map for clients
 	// that use only one (meta/default-alto-network-map). A root directory
 	// must have one, a nested one need not; empty if there is none. It may
@@ -27,7 +29,8 @@ type Directory struct {
 	// Resources are the usable entries by resource id, of any media type.
 	Resources map[string]Resource
 	// Skipped tells, in sorted order, of each part of the directory that is
-	// broken and therefore left out.
+	// broken and therefore left out: of the first hundred of them, and last of
+	// how many more there are.
 	Skipped []error
 }
 
@@ -45,6 +48,9 @@ type Resource struct {
 	Accepts string
 	// Capabilities are zero where the entry has none.
 	Capabilities Capabilities
+	// CostTypes are the cost types that the resource offers: what
+	// Capabilities.CostTypeNames mean in the directory, in their order.
+	CostTypes []CostType
 	// Uses are the ids of the resources this one depends on, in the order of
 	// the document.
 	Uses []string
@@ -76,10 +82,10 @@ const maxDirectory = 16 << 20
 // A broken entry disables itself alone and is told of in Directory.Skipped:
 // one whose id, URI or media type is bad, that has a member of the wrong type,
 // that names a cost type the directory does not define, or that is an
-// unfiltered cost map without exactly one cost type. The resources an entry
-// uses must be in the same directory too, but only in one that has a default
-// network map, which marks the root: the RFC's own nested directory (§9.2.4)
-// uses a map of its root. Entries of unknown media types are not broken.
+// unfiltered cost map without exactly one cost type. Entries of unknown media
+// types are not broken. Whether the resources an entry uses exist is decided by
+// [ReadClosure]: they may be in another directory, as in the RFC's own example
+// (§9.2.4).
 //
 // A missing default network map is no error here. A document of another kind
 // is a [KindError].
@@ -88,6 +94,7 @@ func ReadDirectory(r io.Reader, base *url.URL) (*Directory, error) {
 		decoder: newDecoder(&sizeLimiter{r: r, limit: maxDirectory}),
 		base:    base,
 		Directory: &Directory{
+			URL:       base,
 			CostTypes: make(map[string]CostType),
 			Resources: make(map[string]Resource),
 		},
@@ -110,18 +117,16 @@ func ReadDirectory(r io.Reader, base *url.URL) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.checkCostTypes()
-	if d.DefaultNetworkMap != "" {
-		d.checkUses()
-	}
-	slices.SortFunc(d.Skipped, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	d.resolveCostTypes()
+	d.Skipped = d.skipped.all()
 	return d.Directory, nil
 }
 
 type directoryReader struct {
 	*decoder
 	*Directory
-	base *url.URL
+	base    *url.URL
+	skipped errorList
 }
 
 // apart reads the next value whole and lets read have it by a decoder of its
@@ -137,7 +142,7 @@ func (d *directoryReader) apart(read func(*decoder) error) (bool, error) {
 	decoder := newDecoder(bytes.NewReader(value))
 	decoder.prefix = path
 	if err := read(decoder); err != nil {
-		d.Skipped = append(d.Skipped, err)
+		d.skipped.add(err)
 		return false, nil
 	}
 	return true, nil
@@ -264,47 +269,27 @@ func capabilities(value *decoder) (c Capabilities, err error) {
 	return c, err
 }
 
-// drop takes a resource out for a reason.
-func (d *directoryReader) drop(id, member, format string, args ...any) {
-	delete(d.Resources, id)
-	path := joinPath(append([]string{"resources", id}, strings.Split(member, "/")...))
-	d.Skipped = append(d.Skipped, fmt.Errorf("%s: %w", path, fmt.Errorf(format, args...)))
-}
-
-// checkCostTypes drops the resources whose cost types are not sound. It comes
-// last since "meta" may follow "resources".
-func (d *directoryReader) checkCostTypes() {
-	const member = "capabilities/cost-type-names"
+// resolveCostTypes gives the resources their cost types, and drops those whose
+// cost types are not sound. It comes last since "meta" may follow "resources".
+func (d *directoryReader) resolveCostTypes() {
 	for id, res := range d.Resources {
 		names := res.Capabilities.CostTypeNames
 		undefined := slices.IndexFunc(names, func(name string) bool { _, ok := d.CostTypes[name]; return !ok })
+		var err error
 		switch {
 		case undefined >= 0:
-			d.drop(id, member, "%s is not defined in meta/cost-types", quote(names[undefined]))
+			err = fmt.Errorf("%s is not defined in meta/cost-types", quote(names[undefined]))
 		case res.MediaType == MediaTypeCostMap && res.Accepts == "" && len(names) != 1:
-			d.drop(id, member, "%d names instead of the one of an unfiltered cost map", len(names))
+			err = fmt.Errorf("%d names instead of the one of an unfiltered cost map", len(names))
 		}
-	}
-}
-
-// checkUses drops the resources that use one that is not there, and then those
-// that use the dropped ones.
-func (d *directoryReader) checkUses() {
-	for {
-		dangling := make(map[string]string)
-		for id, res := range d.Resources {
-			for _, used := range res.Uses {
-				if _, ok := d.Resources[used]; !ok {
-					dangling[id] = used
-					break
-				}
-			}
+		if err != nil {
+			delete(d.Resources, id)
+			d.skipped.add(fmt.Errorf("resources/%s/capabilities/cost-type-names: %w", id, err))
+			continue
 		}
-		if len(dangling) == 0 {
-			return
+		for _, name := range names {
+			res.CostTypes = append(res.CostTypes, d.CostTypes[name])
 		}
-		for id, used := range dangling {
-			d.drop(id, "uses", "%s is not a usable resource of this directory", quote(used))
-		}
+		d.Resources[id] = res
 	}
 }

@@ -8,8 +8,13 @@
 // take an [io.Reader]. Maps are handed to a sink as they are read and never
 // exist as a tree: reading one costs the memory of its longest token and of
 // the member names of the objects that are open, which are kept to refuse
-// duplicates. Members may come in any order, and members that are not known
-// are ignored at every level (RFC 7285 §8.3.7).
+// duplicates; both are bounded, and so is the depth of nesting. Members may
+// come in any order, and members that are not known are ignored at every level
+// (RFC 7285 §8.3.7).
+//
+// A [Client] fetches documents by [Client.Get], or by [Client.Post] where there
+// are parameters such as a [CostMapFilter]. [ReadClosure] joins a server's root
+// directory with the ones that are nested in it.
 //
 // Errors name the member, the value and what would have been right, as in
 //
@@ -19,5 +24,7 @@
 //
 // The package knows nothing of routing. What a map means is decided elsewhere:
 // the readers check that a document is well formed, not that, say, a prefix
-// belongs to one PID only.
+// belongs to one PID only. It has no reader for the endpoint property and
+// endpoint cost services (RFC 7285 §11.4, §11.5): their answers are recognised,
+// and told of by [KindError].
 package alto

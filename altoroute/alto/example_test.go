@@ -5,13 +5,16 @@ package alto_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
@@ -132,4 +135,78 @@ func ExampleClient_Get() {
 	// Output:
 	// PID1
 	// still the same
+}
+
+func ExampleClient_Post() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Println(r.Method, string(body))
+		w.Header().Set("Content-Type", alto.MediaTypeCostMap)
+		w.Header().Set("Cache-Control", "max-age=300")
+		fmt.Fprint(w, `{"meta":{"dependent-vtags":[{"resource-id":"m","tag":"1"}],
+			"cost-type":{"cost-mode":"numerical","cost-metric":"routingcost"}},"cost-map":{"PID3":{"PID1":20}}}`)
+	}))
+	defer server.Close()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	filter := alto.CostMapFilter{
+		CostType: alto.CostType{Mode: "numerical", Metric: "routingcost"},
+		Sources:  []string{"PID3"}, Destinations: []string{"PID2", "PID1"},
+	}
+	body, err := filter.Body()
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := &alto.Client{Credentials: &alto.Credentials{
+		Scheme: alto.AuthDigest, Username: "router", Password: "secret", For: []*url.URL{u},
+	}}
+	res, err := client.Post(context.Background(), u, body, alto.MediaTypeCostMapFilter, alto.MediaTypeCostMap, alto.Validators{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := alto.ReadCostMap(res.Body, printer{}); err != nil {
+		log.Fatal(err)
+	}
+	fresh, _ := res.FreshFor(time.Now())
+	fmt.Println("fresh for", fresh.Round(time.Minute))
+	// Output:
+	// POST {"cost-type":{"cost-mode":"numerical","cost-metric":"routingcost"},"pids":{"srcs":["PID3"],"dsts":["PID1","PID2"]}}
+	// PID3 to PID1 costs 20
+	// fresh for 5m0s
+}
+
+func ExampleReadClosure() {
+	documents := map[string]string{
+		"https://alto.example.com/directory": `{"meta": {"default-alto-network-map": "my-map"}, "resources": {
+			"my-map": {"uri": "networkmap", "media-type": "application/alto-networkmap+json"},
+			"more": {"uri": "https://custom.example.com/maps", "media-type": "application/alto-directory+json"},
+			"old": {"uri": "https://old.example.com/", "media-type": "application/alto-directory+json"}}}`,
+		"https://custom.example.com/maps": `{"meta": {"cost-types": {"hops": {"cost-mode": "numerical", "cost-metric": "hopcount"}}}, "resources": {
+			"my-costs": {"uri": "costmap", "media-type": "application/alto-costmap+json", "uses": ["my-map"],
+				"capabilities": {"cost-type-names": ["hops"]}}}}`,
+	}
+	// Commonly the method Directory of a Client, or one that remembers.
+	read := func(_ context.Context, u *url.URL) (*alto.Directory, error) {
+		document, ok := documents[u.String()]
+		if !ok {
+			return nil, errors.New("the answer has status 404 Not Found")
+		}
+		return alto.ReadDirectory(strings.NewReader(document), u)
+	}
+	root := &url.URL{Scheme: "https", Host: "alto.example.com", Path: "/directory"}
+	closure, err := alto.ReadClosure(context.Background(), root, alto.ClosureLimits{}, read)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, costs := range closure.CostMaps(closure.DefaultNetworkMap, alto.CostType{Mode: "numerical", Metric: "hopcount"}) {
+		fmt.Println(costs.URI)
+	}
+	fmt.Println("skipped:", closure.Skipped[0])
+	// Output:
+	// https://custom.example.com/costmap
+	// skipped: directory https://alto.example.com/directory: resources/old: the nested directory is left out: the answer has status 404 Not Found
 }

@@ -122,3 +122,34 @@ func kindName(kind jsontext.Kind) string {
 		return "something else"
 	}
 }
+
+// maxErrors bounds what is told of one directory: it is as long as its server
+// pleases, and goes to a log.
+const maxErrors = 100
+
+// An errorList keeps the first maxErrors errors in sorted order, whatever the
+// order they come in.
+type errorList struct {
+	errs []error
+	more int // how many were left out
+}
+
+func (l *errorList) add(err error) {
+	text := err.Error()
+	i, _ := slices.BinarySearchFunc(l.errs, text, func(e error, text string) int { return strings.Compare(e.Error(), text) })
+	if i < maxErrors {
+		l.errs = slices.Insert(l.errs, i, err)
+	}
+	if len(l.errs) > maxErrors || i == maxErrors {
+		l.errs = l.errs[:maxErrors]
+		l.more++
+	}
+}
+
+// all returns the errors, and last one that tells of those left out.
+func (l *errorList) all() []error {
+	if l.more == 0 {
+		return l.errs
+	}
+	return append(l.errs, fmt.Errorf("and %d more", l.more))
+}

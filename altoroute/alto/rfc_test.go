@@ -197,3 +197,113 @@ const errorDocument = `{
     "value" : "foo"
   }
 }`
+
+// rfcAddressGroup is the endpoint address group of §10.4.5, which is the value
+// of a PID in a network map.
+const rfcAddressGroup = `{
+  "ipv4": [
+    "192.0.2.0/24",
+    "198.51.100.0/25"
+  ],
+  "ipv6": [
+    "2001:db8:0:1::/64",
+    "2001:db8:0:2::/64"
+  ]
+}`
+
+// rfcNonOverlapping is the second network map of §11.2.2, of which only the
+// body is printed.
+const rfcNonOverlapping = `"network-map" : {
+  "PID0" : { "ipv6" : [ "::/0" ] },
+  "PID1" : { "ipv4" : [ "0.0.0.0/0" ] },
+  "PID2" : { "ipv4" : [ "192.0.2.0/24", "198.51.100.0/24" ] },
+  "PID3" : { "ipv4" : [ "192.0.2.0/25", "192.0.2.128/25" ] }
+}`
+
+// rfcOverlapping is what §11.2.2 changes PID3 to, to spoil that map.
+const rfcOverlapping = `"PID3" : { "ipv4" : [ "192.0.2.0/24" ] }`
+
+// rfcFilteredNetworkMap is the answer of §11.3.1.7. A prefix has bits beyond
+// its length; without them it is one of PID1's.
+const rfcFilteredNetworkMap = `{
+  "meta" : {
+    "vtag" : {
+       "resource-id": "my-default-network-map",
+       "tag": "c0ce023b8678a7b9ec00324673b98e54656d1f6d"
+    }
+  },
+  "network-map" : {
+    "PID1" : {
+      "ipv4" : [
+        "192.0.2.0/24",
+        "198.51.100.0/24"
+      ]
+    },
+    "PID2" : {
+      "ipv4": [
+        "198.51.100.128/24"
+      ]
+    }
+  }
+}`
+
+// rfcCostMapFilter is the request of §11.3.2.7.
+const rfcCostMapFilter = `{
+  "cost-type" : {"cost-mode": "numerical",
+                 "cost-metric": "routingcost"
+  },
+  "pids" : {
+    "srcs" : [ "PID1" ],
+    "dsts" : [ "PID1", "PID2", "PID3" ]
+  }
+}`
+
+// rfcFilteredCostMap is the answer of §11.3.2.7.
+const rfcFilteredCostMap = `{
+  "meta" : {
+    "dependent-vtags" : [
+      {"resource-id": "my-default-network-map",
+       "tag": "75ed013b3cb58f896e839582504f622838ce670f"
+      }
+    ],
+    "cost-type": {"cost-mode" : "numerical",
+                  "cost-metric" : "routingcost"
+    }
+  },
+  "cost-map" : {
+       "PID1": { "PID1": 0,  "PID2": 1,  "PID3": 2 }
+  }
+}`
+
+// rfcEndpointProperties is the answer of §11.4.1.7, to a question that spells
+// the map "my-default-networkmap".
+const rfcEndpointProperties = `{
+  "meta" : {
+    "dependent-vtags" : [
+      {"resource-id": "my-default-network-map",
+       "tag": "7915dc0290c2705481c491a2b4ffbec482b3cf62"
+      }
+    ]
+  },
+  "endpoint-properties": {
+    "ipv4:192.0.2.34"    : { "my-default-network-map.pid": "PID1",
+                             "priv:ietf-example-prop": "1" },
+    "ipv4:203.0.113.129" : { "my-default-network-map.pid": "PID3" }
+  }
+}`
+
+// rfcEndpointCosts is the answer of §11.5.1.7.
+const rfcEndpointCosts = `{
+  "meta" : {
+    "cost-type": {"cost-mode" : "ordinal",
+                  "cost-metric" : "routingcost"
+    }
+  },
+  "endpoint-cost-map" : {
+    "ipv4:192.0.2.2": {
+      "ipv4:192.0.2.89"    : 1,
+      "ipv4:198.51.100.34" : 2,
+      "ipv4:203.0.113.45"  : 3
+    }
+  }
+}`

@@ -3,8 +3,6 @@
 
 package alto
 
-import "strings"
-
 // The media types of the documents this package reads.
 const (
 	// MediaTypeDirectory is the type of an information resource directory,
@@ -16,6 +14,13 @@ const (
 	MediaTypeCostMap = "application/alto-costmap+json"
 	// MediaTypeError is the type of an error document, RFC 7285 §8.5.1.
 	MediaTypeError = "application/alto-error+json"
+)
+
+// The media types of the parameters this package writes.
+const (
+	// MediaTypeCostMapFilter is the type of the parameters of a filtered cost
+	// map, RFC 7285 §11.3.2.3; see [CostMapFilter].
+	MediaTypeCostMapFilter = "application/alto-costmapfilter+json"
 )
 
 // Media types that are only recognised, so as to say what came instead.
@@ -35,12 +40,6 @@ type VersionTag struct {
 	Tag string
 }
 
-// The two cost modes of RFC 7285 §6.1.2. There are others (RFC 9274).
-const (
-	modeNumerical = "numerical"
-	modeOrdinal   = "ordinal"
-)
-
 // A CostType says what the costs of a map measure and what may be done with
 // them (RFC 7285 §10.7). The zero value is no cost type.
 type CostType struct {
@@ -59,24 +58,3 @@ type CostType struct {
 // arithmetic nothing more may be assumed, so this is true of every mode but
 // "numerical".
 func (t CostType) Ordinal() bool { return t.Mode != modeNumerical }
-
-// HigherIsBetter reports whether the greater of two costs is to be preferred.
-// That is so for the throughput and bandwidth metrics of RFC 9439 §5 (tput,
-// bw-residual, bw-available), with or without a statistical operator as in
-// "tput:p10", except where the operator measures spread (stddev, stdvar). It is
-// never so in mode "ordinal", whose costs are ranks: there the lower value is
-// preferred whatever the metric (RFC 7285 §6.1.2.2).
-func (t CostType) HigherIsBetter() bool {
-	if t.Mode == modeOrdinal {
-		return false
-	}
-	base, operator, _ := strings.Cut(t.Metric, ":")
-	if operator == "stddev" || operator == "stdvar" {
-		return false
-	}
-	switch base {
-	case "tput", "bw-residual", "bw-available":
-		return true
-	}
-	return false
-}

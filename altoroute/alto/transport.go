@@ -1,0 +1,155 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package alto
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// client returns a copy of the HTTP client for one exchange, with our own rules
+// for redirects and secrets.
+func (c *Client) client(first *url.URL) *http.Client {
+	var client http.Client
+	if c.HTTP != nil {
+		client = *c.HTTP
+	} else {
+		client.Transport = sharedTransport()
+	}
+	if client.Transport == nil {
+		client.Transport = http.DefaultTransport
+	}
+	client.Transport = &originGuard{next: client.Transport, first: first, credentials: c.Credentials}
+	client.Jar = nil
+	client.CheckRedirect = checkRedirect
+	return &client
+}
+
+// An originGuard is the transport of one exchange. It sees each of its
+// requests, those after a redirect too, and alone decides which secrets go
+// with it: net/http sends them on to other ports and to subdomains, and takes
+// over what a redirect's URL brings.
+type originGuard struct {
+	next        http.RoundTripper
+	first       *url.URL // what was asked for
+	credentials *Credentials
+}
+
+func (g *originGuard) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context()) // the one given must stay as it is
+	req.Header.Del("Authorization")
+	req.Header.Del("Referer") // there may be a secret in the query
+	switch {
+	case g.credentials.allowed(req.URL):
+		return g.credentials.roundTrip(g.next, req)
+	case g.first.User != nil && origin(g.first) == origin(req.URL):
+		password, _ := g.first.User.Password()
+		req.SetBasicAuth(g.first.User.Username(), password)
+	}
+	return g.next.RoundTrip(req)
+}
+
+// origin returns scheme, host and port of an absolute URL (RFC 6454 §4).
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" && u.Scheme == "http" {
+		port = "80"
+	}
+	if port == "" && u.Scheme == "https" {
+		port = "443"
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	from := via[len(via)-1].URL
+	switch {
+	case len(via) > maxRedirects:
+		return fmt.Errorf("more than %d redirects, the next to %s", maxRedirects, displayURL(req.URL))
+	case checkURL(req.URL) != nil:
+		return fmt.Errorf("redirect to %s: %w", displayURL(req.URL), checkURL(req.URL))
+	case from.Scheme == "https" && req.URL.Scheme != "https":
+		return fmt.Errorf("redirect to %s: from https to http", displayURL(req.URL))
+	}
+	return nil
+}
+
+// sharedTransport is made when the first client without a transport of its own
+// asks for it, and shares its idle connections among them.
+var sharedTransport = sync.OnceValue(NewTransport) //nolint:gochecknoglobals // see above
+
+// NewTransport returns a transport with limits that suit a server that may be
+// slow, broken or hostile: 10 s to connect, 10 s for TLS of at least version
+// 1.2, 30 s for the header of an answer, which has at most 64 KiB. The caller
+// owns it and may change it before its first use, its TLS configuration above
+// all: RootCAs there are the authorities to trust instead of the system's, and
+// Certificates are the client's own, the preferred way to tell a server who
+// the client is (RFC 7285 §8.3.5).
+func NewTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConns:           16,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// checkURL returns an error unless u can be fetched.
+func checkURL(u *url.URL) error {
+	switch {
+	case u.Scheme == "":
+		return fmt.Errorf("%s is not an absolute URI", quote(displayURL(u)))
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("%s has the scheme %s, only http and https are known", quote(displayURL(u)), quote(u.Scheme))
+	case u.Hostname() == "":
+		return fmt.Errorf("%s has no host", quote(displayURL(u)))
+	}
+	return nil
+}
+
+// displayURL returns u without a user name and password: some servers take a
+// token for the name, so [url.URL.Redacted] would show too much.
+func displayURL(u *url.URL) string {
+	if u.User == nil {
+		return u.String()
+	}
+	shown := *u
+	shown.User = nil
+	return shown.String()
+}
+
+// withoutURL takes the URL out of an error of net/http, which may hold a user
+// name.
+func withoutURL(err error) error {
+	if wrapped := new(url.Error); errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// normalMediaType returns a media type with its case and spacing made regular.
+func normalMediaType(s string) (string, error) {
+	mediaType, params, err := mime.ParseMediaType(s)
+	if err != nil {
+		return "", err
+	}
+	if !strings.Contains(mediaType, "/") {
+		return "", errors.New("it has no subtype")
+	}
+	return mime.FormatMediaType(mediaType, params), nil
+}

@@ -1,0 +1,126 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package alto_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute/alto"
+)
+
+// An authority issues certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{}
+	issued := a.issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "test authority"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	a.certificate, a.key = issued.Leaf, issued.PrivateKey.(*ecdsa.PrivateKey)
+	return a
+}
+
+// issue signs a certificate, with its own key if there is no authority yet.
+func (a *authority) issue(t *testing.T, template *x509.Certificate) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.NotBefore = time.Now().Add(-24 * time.Hour)
+	parent, signer := a.certificate, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.certificate)
+	return pool
+}
+
+// The transport takes an authority and a client certificate, and what is wrong
+// with a certificate can be read (RFC 7285 §8.3.5).
+func TestTLS(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	serverCertificate := func(name string, end time.Duration) tls.Certificate {
+		template := &x509.Certificate{DNSNames: []string{name}, NotAfter: time.Now().Add(end)}
+		if name == "" {
+			template.DNSNames, template.IPAddresses = nil, []net.IP{net.IPv4(127, 0, 0, 1)}
+		}
+		return ours.issue(t, template)
+	}
+	client := ours.issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "router 1"}, NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	for name, c := range map[string]struct {
+		server tls.Certificate
+		trust  *authority
+		show   bool // the client certificate
+		max    uint16
+		err    string
+	}{
+		"all is well":     {serverCertificate("", time.Hour), ours, true, 0, ""},
+		"wrong name":      {serverCertificate("other.example.com", time.Hour), ours, true, 0, "certificate"},
+		"expired":         {serverCertificate("", -time.Hour), ours, true, 0, "certificate has expired or is not yet valid"},
+		"other authority": {serverCertificate("", time.Hour), theirs, true, 0, "certificate signed by unknown authority"},
+		"no certificate":  {serverCertificate("", time.Hour), ours, false, tls.VersionTLS12, "remote error: tls: handshake failure"},
+		"an old version":  {serverCertificate("", time.Hour), ours, true, tls.VersionTLS11, "protocol version not supported"},
+	} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if got := r.TLS.PeerCertificates[0].Subject.CommonName; got != "router 1" {
+				t.Errorf("%s: the client is %q", name, got)
+			}
+			answer(alto.MediaTypeNetworkMap, 200, rfcNetworkMap)(w, r)
+		}))
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.TLS = &tls.Config{
+			Certificates: []tls.Certificate{c.server}, ClientCAs: ours.pool(), ClientAuth: tls.RequireAndVerifyClientCert,
+			MinVersion: tls.VersionTLS10, MaxVersion: c.max,
+		}
+		server.StartTLS()
+		transport := alto.NewTransport()
+		transport.TLSClientConfig.RootCAs = c.trust.pool()
+		if c.show {
+			transport.TLSClientConfig.Certificates = []tls.Certificate{client}
+		}
+		_, _, err := fetch(t.Context(), &alto.Client{HTTP: &http.Client{Transport: transport}}, mustURL(server.URL+"/networkmap"), alto.Validators{})
+		checkError(t, name, err, c.err)
+		if err != nil {
+			t.Logf("%s: %v", name, err) // to be read by people
+		}
+		transport.CloseIdleConnections()
+		server.Close()
+	}
+}
