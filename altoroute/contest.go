@@ -313,7 +313,7 @@ func (c *contest) decision() Decision {
 		client: c.query.Client, key: c.key, kind: kindOf(c.query.Client, c.query.HTTPS), pool: c.pool.index, edge: c.winner, source: -1, division: c.division,
 	}
 	if at.guidance != nil {
-		d.source, d.pid = int32(at.guidance.source.index), at.pid //nolint:gosec // a handful
+		d.source, d.pid = int32(at.guidance.index), at.pid //nolint:gosec // a handful
 		d.Maps = at.guidance.maps
 		d.Source = at.guidance.source.Name
 		d.PID = d.Maps.Network.names[at.pid]

@@ -18,7 +18,7 @@ import (
 // its counters; the rest is for whoever holds the Router's mutex. Pools without
 // an edge of limited capacity have none.
 type meter struct {
-	asked    []*pidMeter     // by source; nil where it has no guidance
+	asked    []*pidMeter     // as the plan's guidance; nil where there is none
 	unplaced [kinds]counter  // of clients without a PID
 	pinned   []atomic.Uint64 // by edge
 	sent     []atomic.Uint64 // by edge
@@ -53,38 +53,48 @@ func newMeter(now time.Time, edges int, guidance []*guidance) *meter {
 		pinnedRate: make([]float64, edges), sentRate: make([]float64, edges), keys: new(keyMeter),
 	}
 	for i, g := range guidance {
-		m.asked[i] = newPIDMeter(g, nil)
+		m.asked[i] = newPIDMeter(g)
 	}
 	return m
 }
 
 // newPIDMeter returns a meter of a source's clients. PIDs of the same names
 // are asked for as before.
-func newPIDMeter(g *guidance, before *pidMeter) *pidMeter {
+func newPIDMeter(g *guidance, before ...*pidMeter) *pidMeter {
 	if g == nil {
 		return nil
 	}
 	n := g.maps.Network
 	made := &pidMeter{network: n, counts: make([][kinds]atomic.Uint64, n.PIDs()), rates: make([][kinds]float64, n.PIDs())}
-	if before != nil {
-		for pid, rates := range before.rates {
-			if to := n.pid(before.network.names[pid]); to != noPID {
-				made.rates[to] = rates
+	for _, b := range before {
+		if b == nil {
+			continue
+		}
+		for pid, rates := range b.rates {
+			if to := n.pid(b.network.names[pid]); to != noPID {
+				for k, rate := range rates {
+					made.rates[to][k] += rate
+				}
 			}
 		}
 	}
 	return made
 }
 
-// follow returns a meter for new guidance of a source. The one at hand stays
-// with the requests that have it.
-func (m *meter) follow(source int, g *guidance) *meter {
+// follow returns a meter for new guidance in the first of the places that are
+// gone. The one at hand stays with the requests that have it.
+func (m *meter) follow(gone []int, g *guidance) *meter {
 	if m == nil {
 		return nil
 	}
 	next := newMeter(m.readAt, len(m.sent), nil)
 	next.asked = slices.Clone(m.asked)
-	next.asked[source] = newPIDMeter(g, m.asked[source])
+	var before []*pidMeter
+	for _, place := range gone {
+		before = append(before, m.asked[place])
+		next.asked[place] = nil
+	}
+	next.asked[gone[0]] = newPIDMeter(g, before...)
 	next.keys, next.age, next.pinnedRate, next.sentRate = m.keys, m.age, m.pinnedRate, m.sentRate
 	for k := range next.unplaced {
 		next.unplaced[k].rate = m.unplaced[k].rate
@@ -93,7 +103,7 @@ func (m *meter) follow(source int, g *guidance) *meter {
 }
 
 // inherit takes over the rates of an earlier Router's pool.
-func (r *Router) inheritMeter(m, before *meter, from *plan) {
+func (r *Router) inheritMeter(m, before *meter, from, to *plan) {
 	m.readAt, m.age = before.readAt, before.age
 	for k := range m.unplaced {
 		m.unplaced[k].rate = before.unplaced[k].rate
@@ -104,9 +114,9 @@ func (r *Router) inheritMeter(m, before *meter, from *plan) {
 			m.pinnedRate[e], m.sentRate[e] = before.pinnedRate[was], before.sentRate[was]
 		}
 	}
-	for i := range r.sources {
-		if was := from.router.source(r.sources[i].Name); was >= 0 && m.asked[i] != nil {
-			m.asked[i] = newPIDMeter(r.plan.Load().guidance[i], before.asked[was])
+	for was := range before.asked {
+		if i := r.placeOf(from.router, was); i >= 0 && m.asked[i] != nil {
+			m.asked[i] = newPIDMeter(to.guidance[i], before.asked[was])
 		}
 	}
 }

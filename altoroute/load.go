@@ -3,10 +3,14 @@
 
 package altoroute
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
-// A loadKey names a load: a source's client PID, the kind of request, and the
-// edge to which its content falls. Clients without a PID are of source -1.
+// A loadKey names a load: a client PID of some guidance, by its place in the
+// plan, the kind of request, and the edge to which its content falls. Clients
+// without a PID are of source -1.
 type loadKey struct {
 	source int32
 	pid    pidIndex
@@ -48,26 +52,34 @@ func (s *spot) key(edge int32, k kind) loadKey {
 	if s.guidance == nil {
 		return loadKey{-1, noPID, edge, k}
 	}
-	return loadKey{int32(s.guidance.source.index), s.pid, edge, k} //nolint:gosec // a handful
+	return loadKey{int32(s.guidance.index), s.pid, edge, k} //nolint:gosec // a handful
 }
 
-// follow returns what is known of loads for new guidance of a source: PIDs of
-// the same name are as before.
-func follow[M ~map[loadKey]V, V any](m M, source int, before, now *guidance) M {
-	if m == nil || before == nil {
-		return m
+// follow returns what is known of loads for a plan in which new guidance, or
+// none, has the places that are gone: its PIDs are as those of the same name
+// were before, the last that has one.
+func follow[M ~map[loadKey]V, V any](m M, gone []int, now *guidance, before ...*guidance) M {
+	if m == nil {
+		return nil
 	}
 	next := make(M, len(m))
 	for key, value := range m {
-		if int(key.source) == source {
-			if now == nil {
+		if !slices.Contains(gone, int(key.source)) {
+			next[key] = value
+		}
+	}
+	for _, g := range before {
+		if g == nil || now == nil {
+			continue
+		}
+		for key, value := range m {
+			if int(key.source) != g.index {
 				continue
 			}
-			if key.pid = now.maps.Network.pid(before.maps.Network.names[key.pid]); key.pid == noPID {
-				continue
+			if pid := now.maps.Network.pid(g.maps.Network.names[key.pid]); pid != noPID {
+				next[loadKey{int32(now.index), pid, key.edge, key.kind}] = value //nolint:gosec // a handful
 			}
 		}
-		next[key] = value
 	}
 	return next
 }
@@ -95,7 +107,7 @@ func (r *Router) inheritKey(key loadKey, from, to *plan) (loadKey, bool) {
 	if !ok || key.source < 0 {
 		return now, ok
 	}
-	source := r.source(from.router.sources[key.source].Name)
+	source := r.placeOf(from.router, int(key.source))
 	if source < 0 || to.guidance[source] == nil || from.guidance[key.source] == nil {
 		return now, false
 	}

@@ -100,11 +100,12 @@ func (r *Router) setPool(c *conditions, p *pool, s PoolSetting) {
 // what was asked for since the last Tick is divided anew. It is to be called
 // about once a second.
 func (r *Router) Tick(now time.Time) {
+	r.sample.adapt(now)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.plan.Load()
 	metered := before.metered()
-	if !metered && !r.conditions.moving(r.ramp) && len(before.trials)+len(before.demoted) == 0 {
+	if !metered && !r.conditions.moving(r.ramp) && len(before.trials)+len(before.demoted) == 0 && before.stages == nil {
 		return
 	}
 	r.conditions.now = now
@@ -116,6 +117,7 @@ func (r *Router) Tick(now time.Time) {
 			m.read(now)
 		}
 	}
+	before = before.advanced(now)
 	next := *before
 	r.condition(&next, before)
 	r.judge(&next, now)
@@ -145,7 +147,8 @@ func (r *Router) heat(next, before *plan) {
 }
 
 // Inherit takes over what an earlier Router has learned and was told by hand of
-// sources, edges and pools of the same names.
+// sources, edges and pools of the same names: its sample of requests, too, and
+// the ramps of guidance that this one has been given of the same sets.
 func (r *Router) Inherit(before *Router, now time.Time) {
 	before.mu.Lock()
 	defer before.mu.Unlock()
@@ -164,6 +167,8 @@ func (r *Router) Inherit(before *Router, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	from, next := before.plan.Load(), *r.plan.Load()
+	r.inheritRamps(from, &next, now)
+	r.sample.inherit(&before.sample, r)
 	next.demoted = inherit(r, from.demoted, from, &next)
 	next.pools = slices.Clone(next.pools)
 	for _, p := range r.pools {
@@ -172,7 +177,7 @@ func (r *Router) Inherit(before *Router, now time.Time) {
 		if !ok || s.meter == nil || from.pools[was.index].meter == nil {
 			continue
 		}
-		r.inheritMeter(s.meter, from.pools[was.index].meter, from)
+		r.inheritMeter(s.meter, from.pools[was.index].meter, from, &next)
 		s.spreading = r.inheritSpreading(from.pools[was.index].spreading, from, &next)
 		s.hot = from.pools[was.index].hot
 	}

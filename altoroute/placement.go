@@ -31,11 +31,11 @@ func (s *spot) cost(edge int32) float64 {
 
 // place walks down the ladder to the first PID that has a defined cost from
 // some edge of the pool. Where none has, it returns the first PID found, as
-// Unplaced.
-func (p *plan) place(pool *pool, client netip.Addr) spot {
+// Unplaced. The guidance is by source.
+func (p *plan) place(by []*guidance, pool *pool, client netip.Addr) spot {
 	l := ladder{pool: pool}
 	var room [4]spot // more sources than this cost an allocation
-	for _, s := range p.prefixes(client, room[:0]) {
+	for _, s := range prefixes(by, client, room[:0]) {
 		if l.try(s) {
 			return s
 		}
@@ -45,14 +45,14 @@ func (p *plan) place(pool *pool, client netip.Addr) spot {
 		if place := p.locator.Locate(client); place != nil {
 			l.place = place
 			for _, name := range place.PIDs {
-				if s := p.named(ByGeo, name); l.try(s) {
+				if s := p.named(by, ByGeo, name); l.try(s) {
 					s.place = place
 					return s
 				}
 			}
 		}
 	}
-	for _, g := range p.guidance {
+	for _, g := range by {
 		if g == nil || !g.source.covers(client) {
 			continue
 		}
@@ -60,7 +60,7 @@ func (p *plan) place(pool *pool, client netip.Addr) spot {
 			return s
 		}
 	}
-	if s := p.named(ByDefault, p.router.def); l.try(s) {
+	if s := p.named(by, ByDefault, p.router.def); l.try(s) {
 		return s
 	}
 	s := l.first
@@ -94,8 +94,8 @@ func (l *ladder) try(s spot) bool {
 // prefixes appends the longest matching prefix of each source that may speak
 // for the client, the longest first, of equal ones that of the earlier source.
 // Catch-alls are not among them.
-func (p *plan) prefixes(client netip.Addr, rungs []spot) []spot {
-	for _, g := range p.guidance {
+func prefixes(by []*guidance, client netip.Addr, rungs []spot) []spot {
+	for _, g := range by {
 		if g == nil || !g.source.covers(client) {
 			continue
 		}
@@ -118,14 +118,14 @@ func (s *source) covers(client netip.Addr) bool {
 
 // named returns the rung of a PID that was named outright. The operator named
 // it, so that the source's own space does not matter.
-func (p *plan) named(how Placement, name SourcePID) spot {
+func (p *plan) named(by []*guidance, how Placement, name SourcePID) spot {
 	s := spot{how: how, pid: noPID}
 	i := p.router.source(name.Source)
-	if name.Source == "" && len(p.guidance) == 1 {
+	if name.Source == "" && len(by) == 1 {
 		i = 0
 	}
-	if i >= 0 && p.guidance[i] != nil {
-		s.guidance = p.guidance[i]
+	if i >= 0 && by[i] != nil {
+		s.guidance = by[i]
 		s.pid = s.guidance.maps.Network.pid(name.PID)
 	}
 	return s

@@ -12,7 +12,9 @@ import (
 // A plan is everything a question needs, and never changes.
 type plan struct {
 	router   *Router
-	guidance []*guidance // by source; nil where a source has given none yet
+	guidance []*guidance // in force, by source, nil where it has given none yet; behind it, by source, what comes in
+	ramps    []ramping   // by source, of what comes in
+	stages   []stage     // nil where nothing comes in
 	locator  Locator     // may be nil
 	states   []edgeState // by edge
 	pools    []poolState // by pool
@@ -26,13 +28,20 @@ type plan struct {
 // each edge, and for each pool and client PID the order of the edges.
 type guidance struct {
 	source   *source
+	index    int // of its place in a plan
 	maps     *Maps
 	pids     []pidIndex // by edge
 	rankings []*ranking // by tier
 }
 
-func newGuidance(r *Router, s *source, m *Maps) *guidance {
-	g := &guidance{source: s, maps: m, pids: make([]pidIndex, len(r.edges))}
+// newGuidance makes a source's maps ready for a place in a plan. It returns nil
+// of none.
+func newGuidance(r *Router, place int, m *Maps) *guidance {
+	if m == nil {
+		return nil
+	}
+	s := &r.sources[place%len(r.sources)]
+	g := &guidance{source: s, index: place, maps: m, pids: make([]pidIndex, len(r.edges))}
 	for i := range r.edges {
 		g.pids[i] = r.edges[i].locate(s.Name, m.Network)
 	}
@@ -42,6 +51,32 @@ func newGuidance(r *Router, s *source, m *Maps) *guidance {
 		}
 	}
 	return g
+}
+
+// put gives guidance, or none, a place in a plan that nobody has yet. Guidance
+// that comes in follows upon what is in force, and goes when that is replaced.
+func (p *plan) put(place int, g *guidance) {
+	n := len(p.router.sources)
+	at := place % n
+	before := [...]*guidance{p.guidance[at], p.guidance[n+at]}
+	gone := []int{place}
+	if place == at {
+		gone = append(gone, n+at)
+	}
+	p.guidance = slices.Clone(p.guidance)
+	for _, place := range gone {
+		p.guidance[place] = nil
+	}
+	p.guidance[place] = g
+	p.trials = follow(p.trials, gone, g, before[:]...)
+	p.demoted = follow(p.demoted, gone, g, before[:]...)
+	p.pools = slices.Clone(p.pools)
+	for i := range p.pools {
+		s := &p.pools[i]
+		s.meter = s.meter.follow(gone, g)
+		s.spreading = s.spreading.follow(gone, g, before[:]...)
+	}
+	p.stage()
 }
 
 // A ranking orders a tier's edges for every client PID of a source. Edges in

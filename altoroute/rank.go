@@ -99,7 +99,8 @@ func (r *Router) cameFrom(pool *pool, e int32, q *Query) bool {
 // Decision only How, Source, PID, Prefix, Place and Maps have a meaning. Where
 // the pool is not named and there are several, they look together: the first
 // rung counts whose PID has a defined cost from some edge of any. That guidance
-// is turned off moves nobody. The error is ErrNoSuchPool.
+// is turned off moves nobody, and guidance that comes in by Introduce does not
+// count before it is in force. The error is ErrNoSuchPool.
 func (r *Router) Locate(name string, client netip.Addr) (Decision, error) {
 	all := &pool{}
 	if name == "" {
@@ -114,7 +115,7 @@ func (r *Router) Locate(name string, client netip.Addr) (Decision, error) {
 	}
 	p := r.plan.Load()
 	client = client.Unmap().WithZone("")
-	c := contest{plan: p, pool: all, query: Query{Client: client}, at: p.place(all, client), winner: -1}
+	c := contest{plan: p, pool: all, query: Query{Client: client}, at: p.place(p.inForce(), all, client), winner: -1}
 	c.place = c.at.place
 	d := c.decision()
 	d.Reason = ""

@@ -175,9 +175,10 @@ func (r *Router) Demoted() []Demotion {
 		}
 	}
 	slices.SortFunc(all, func(a, b Demotion) int {
-		return cmp.Or(cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.PID.String(), b.PID.String()))
+		return cmp.Or(cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.PID.String(), b.PID.String()), b.Until.Compare(a.Until))
 	})
-	return all
+	// Guidance in force and what comes in after it may have the same.
+	return slices.CompactFunc(all, func(a, b Demotion) bool { return a.Edge == b.Edge && a.PID == b.PID })
 }
 
 // A Demotion is an edge that comes after all others for clients in a PID.

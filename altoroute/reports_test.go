@@ -12,7 +12,7 @@ import (
 )
 
 // crowd is a PID with many networks, and another one.
-func crowd(t *testing.T) *Router {
+func crowd(t testing.TB) *Router {
 	t.Helper()
 	cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("near", "here"), edgeAt("next", "there"), edgeAt("far", "away")}}
 	return mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8 2001:db8::/32", "there 172.16.0.0/12", "away"},

@@ -62,7 +62,7 @@ type Decision struct {
 	kind   kind     // of the request
 	pool   int      // the index of Pool
 	edge   int32    // the index of Edge, -1 where there is none
-	source int32    // the index of Source, -1 where there is none
+	source int32    // the place of the guidance in the plan, -1 where there is none
 	pid    pidIndex // of PID, with source
 
 	division *division // of what by cost alone falls to one edge, nil where that has all of it
@@ -119,6 +119,7 @@ func (r *Router) Route(q Query) (Decision, error) {
 	d := p.decide(pool, &q, nil)
 	if d.edge >= 0 {
 		p.note(&d)
+		r.sample.offer(pool, &q)
 	}
 	return d, nil
 }
@@ -156,7 +157,7 @@ func (p *plan) choose(pool *pool, q *Query, seen *[]candidate) Decision {
 	settings := &p.pools[pool.index]
 	at := spot{how: Unplaced}
 	if !settings.unguided {
-		at = p.place(pool, q.Client)
+		at = p.place(p.guiding(c.key), pool, q.Client)
 	}
 	c.at, c.place = at, at.place
 	if settings.needsPlace && c.place == nil && p.locator != nil && q.Client.IsValid() {

@@ -73,12 +73,13 @@ type Router struct {
 	mu         sync.Mutex // held while a plan is built; never by a question
 	conditions conditions // guarded by mu
 	plan       atomic.Pointer[plan]
+
+	sample sample
 }
 
 type source struct {
 	Source
-	index int
-	only  *bart.Lite // nil is everywhere
+	only *bart.Lite // nil is everywhere
 }
 
 type edge struct {
@@ -144,7 +145,7 @@ func New(cfg Config) (*Router, error) {
 	for _, p := range r.pools {
 		r.setPool(&r.conditions, p, PoolSetting{})
 	}
-	first := &plan{router: r, guidance: make([]*guidance, len(r.sources))}
+	first := &plan{router: r, guidance: make([]*guidance, 2*len(r.sources)), ramps: make([]ramping, len(r.sources))}
 	r.condition(first, nil)
 	r.plan.Store(first)
 	return r, nil
@@ -251,42 +252,38 @@ func (r *Router) PID(e *Edge, source string) string {
 var ErrNoSuchPool = errors.New("no pool")
 
 // Update puts a source's new guidance in force: it builds the plan beside the
-// one in use and swaps it in. Nil maps take the source's guidance away. On an
-// error the plan stays as it was.
+// one in use and swaps it in. Nil maps take the source's guidance away. What was
+// coming in by Introduce is dropped. On an error the plan stays as it was.
 func (r *Router) Update(source string, m *Maps) error {
-	at := r.source(source)
-	if at < 0 {
-		return fmt.Errorf("%w: %q", ErrNoSuchSource, source)
-	}
-	if m != nil {
-		if m.Network == nil || len(m.Costs) == 0 {
-			return fmt.Errorf("source %s: a set of maps needs a network map and a cost map", source)
-		}
-		for _, c := range m.Costs {
-			if !c.Of(m.Network) {
-				return fmt.Errorf("source %s: a cost map was built for another network map", source)
-			}
-		}
+	at, err := r.check(source, m)
+	if err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := *r.plan.Load()
-	next.guidance = slices.Clone(next.guidance)
-	before := next.guidance[at]
-	next.guidance[at] = nil
-	if m != nil {
-		next.guidance[at] = newGuidance(r, &r.sources[at], m)
-	}
-	next.trials = follow(next.trials, at, before, next.guidance[at])
-	next.demoted = follow(next.demoted, at, before, next.guidance[at])
-	next.pools = slices.Clone(next.pools)
-	for i := range next.pools {
-		s := &next.pools[i]
-		s.meter = s.meter.follow(at, next.guidance[at])
-		s.spreading = s.spreading.follow(at, before, next.guidance[at])
-	}
+	next.put(at, newGuidance(r, at, m))
 	r.plan.Store(&next)
 	return nil
+}
+
+// check checks a set of maps, or nil, and returns the index of the source.
+func (r *Router) check(source string, m *Maps) (at int, err error) {
+	if at = r.source(source); at < 0 {
+		return at, fmt.Errorf("%w: %q", ErrNoSuchSource, source)
+	}
+	if m == nil {
+		return at, nil
+	}
+	if m.Network == nil || len(m.Costs) == 0 {
+		return at, fmt.Errorf("source %s: a set of maps needs a network map and a cost map", source)
+	}
+	for _, c := range m.Costs {
+		if !c.Of(m.Network) {
+			return at, fmt.Errorf("source %s: a cost map was built for another network map", source)
+		}
+	}
+	return at, nil
 }
 
 // SetLocator puts a Locator in force for clients that no prefix covers. Nil
@@ -299,7 +296,8 @@ func (r *Router) SetLocator(l Locator) {
 	r.plan.Store(&next)
 }
 
-// Maps returns the guidance in force for a source, or nil.
+// Maps returns the guidance in force for a source, or nil. What comes in by
+// Introduce is not in force before all content has it.
 func (r *Router) Maps(source string) *Maps {
 	if at := r.source(source); at >= 0 {
 		if g := r.plan.Load().guidance[at]; g != nil {
@@ -316,7 +314,7 @@ func (r *Router) Guided(name string) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(r.plan.Load().guidance, func(g *guidance) bool {
+	return slices.ContainsFunc(r.plan.Load().inForce(), func(g *guidance) bool {
 		return g != nil && slices.ContainsFunc(p.tiers, func(t *tier) bool { return g.rankings[t.index].guides() })
 	})
 }

@@ -22,7 +22,7 @@ func (r *Router) setSources(sources []Source) error {
 		if slices.ContainsFunc(r.sources, func(o source) bool { return o.Name == s.Name }) {
 			return fmt.Errorf("source %s is defined twice", s.Name)
 		}
-		made := source{Source: s, index: len(r.sources)}
+		made := source{Source: s}
 		for _, p := range s.Only {
 			if !p.IsValid() {
 				return fmt.Errorf("source %s: only: not a prefix", s.Name)

@@ -36,12 +36,12 @@ func (s *spreading) divisions() int {
 	return len(s.of)
 }
 
-// follow returns the spreading for new guidance of a source.
-func (s *spreading) follow(source int, before, now *guidance) *spreading {
+// follow returns the spreading for a plan with new guidance.
+func (s *spreading) follow(gone []int, now *guidance, before ...*guidance) *spreading {
 	if s == nil {
 		return nil
 	}
-	return &spreading{follow(s.of, source, before, now), s.as}
+	return &spreading{follow(s.of, gone, now, before...), s.as}
 }
 
 // inheritSpreading returns the spreading of an earlier Router's pool for this one.

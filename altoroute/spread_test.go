@@ -245,7 +245,7 @@ func TestKinds(t *testing.T) {
 			}
 			return q
 		}
-		got := ask(t, r, 60, 1000, of)
+		got := served(t, r, 60, 1000, of)
 		// The quarter that may, goes to the edge in the middle, the rest that is
 		// too much for the near one to the far one.
 		if math.Abs(float64(got["near"])-500) > 60 || got[middle.Name] < 190 || got["far"] < 200 {
@@ -257,9 +257,9 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// ask has clients ask at a rate for so many seconds. It returns what edges got in
+// served has clients ask at a rate for so many seconds. It returns what edges got in
 // a second, as a mean of the last ten.
-func ask(t *testing.T, r *Router, n, rate int, of func(s, i int) Query) map[string]int {
+func served(t *testing.T, r *Router, n, rate int, of func(s, i int) Query) map[string]int {
 	t.Helper()
 	got := make(map[string]int)
 	for s := range n {
