@@ -21,16 +21,17 @@ const module = "github.com/altoroute/caddy-alto/"
 // mayImport says which of our packages each package may import. What is not
 // here may import none, so that a new package has to be thought about.
 var mayImport = map[string][]string{
-	"altoroute":          {"internal/mincost"},
-	"altoroute/alto":     nil,
-	"altoroute/altotest": {"altoroute/alto"},
-	"altoroute/feed":     {"altoroute/alto", "altoroute", "internal/localfile"},
-	"altoroute/health":   nil,
-	"geo":                {"altoroute", "internal/localfile"},
-	"internal/localfile": nil,
-	"internal/mincost":   nil,
-	"caddymodule":        {"altoroute/feed", "altoroute/health", "altoroute/alto", "altoroute", "geo"},
-	"caddymodule/caddy":  {"caddymodule"},
+	"altoroute":            {"internal/mincost"},
+	"altoroute/alto":       nil,
+	"altoroute/altotest":   {"altoroute/alto"},
+	"altoroute/feed":       {"altoroute/alto", "altoroute/feed/spool", "altoroute", "internal/localfile"},
+	"altoroute/feed/spool": {"altoroute/alto", "internal/localfile"},
+	"altoroute/health":     nil,
+	"geo":                  {"altoroute", "internal/localfile"},
+	"internal/localfile":   nil,
+	"internal/mincost":     nil,
+	"caddymodule":          {"altoroute/feed", "altoroute/feed/spool", "altoroute/health", "altoroute/alto", "altoroute", "geo"},
+	"caddymodule/caddy":    {"caddymodule"},
 }
 
 // A listed package is what `go list -json` prints of it.

@@ -67,6 +67,17 @@ func (m *NetworkMap) Has(pid string) bool {
 	return ok
 }
 
+// Missing returns how many of the map's PIDs another one does not have.
+func (m *NetworkMap) Missing(in *NetworkMap) int {
+	n := 0
+	for _, name := range m.names {
+		if !in.Has(name) {
+			n++
+		}
+	}
+	return n
+}
+
 // Lookup returns the PID of an address by longest prefix match, with the
 // prefix that decided (RFC 7285 §11.2.2). An address that no prefix covers has
 // no PID. IPv4-mapped IPv6 addresses must be unmapped first.

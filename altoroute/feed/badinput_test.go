@@ -201,7 +201,7 @@ func TestFileWrittenInPlace(t *testing.T) {
 func TestFileChangedWhileRead(t *testing.T) {
 	d, s := twoFiles(t, "a")
 	d.put("cost", costDocument("1", 2, numerical))
-	o := s.origin.all()[1].open.(*fileOpener)
+	o := s.origins[0].all()[1].open.(*fileOpener)
 	body, err := o.open(t.Context(), true)
 	d.must(err)
 	defer body.Close()

@@ -12,16 +12,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
+	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
 // A document is one ALTO resource and what is remembered of it between looks.
 type document struct {
+	cfg       *Config
 	name      string // path or URL, as it is shown
 	mediaType string
 	open      opener
@@ -33,7 +36,9 @@ type document struct {
 	dependsOn altoroute.VersionTag
 	network   *altoroute.NetworkMap
 	costs     *altoroute.CostMap
-	refused   error // why the present content cannot be used
+	refused   error         // why the present content cannot be used
+	content   spool.Content // in the spool, if there is one
+	writer    *spool.Writer // of it, until it is part of a set
 
 	status ResourceStatus
 }
@@ -54,29 +59,49 @@ var errUnchanged = errors.New("unchanged")
 // errUnchanged when there is nothing new. What parse refuses is remembered
 // where the opener can tell a change without reading.
 func (d *document) read(ctx context.Context, conditional bool, parse func(io.Reader) error) error {
-	body, err := d.open.open(ctx, conditional && (d.seen || d.refused != nil))
+	start, reads := time.Now(), d.status.Reads
+	err := d.readContent(ctx, conditional && (d.seen || d.refused != nil), parse, start)
+	var bytes int64
+	if d.status.Reads > reads {
+		d.status.Duration, bytes = time.Since(start), d.status.Bytes
+	}
+	d.log(err, bytes, time.Since(start))
+	if errors.Is(err, errUnchanged) && d.refused != nil {
+		return d.refused
+	}
+	return err
+}
+
+func (d *document) readContent(ctx context.Context, conditional bool, parse func(io.Reader) error, start time.Time) error {
+	body, err := d.open.open(ctx, conditional)
 	if errors.Is(err, errUnchanged) {
-		if d.refused != nil {
-			return d.refused
-		}
-		return errUnchanged
+		return err
 	}
 	if err != nil {
 		return d.fault(Unavailable, err)
 	}
 	defer body.Close()
 	digest := xxhash.New()
-	watched := &watchedReader{r: io.TeeReader(body, digest)}
-	start := time.Now()
+	copies := io.Writer(digest)
+	var stored *spool.Writer
+	if _, spooled := d.open.(*spoolOpener); d.cfg.Spool != nil && !spooled && d.mediaType != alto.MediaTypeDirectory {
+		stored = d.cfg.Spool.NewWriter()
+		copies = io.MultiWriter(digest, stored)
+	}
+	watched := &watchedReader{r: io.TeeReader(body, copies)}
 	err = parse(watched)
 	d.status.Reads++
-	d.status.Bytes, d.status.ReadAt, d.status.Duration = watched.n, start, time.Since(start)
+	d.status.Bytes, d.status.ReadAt = watched.n, start
 	if err == nil {
-		if err = d.open.keep(true); err != nil {
-			return d.fault(Unavailable, err)
-		}
+		err = d.open.keep(true)
+	}
+	if err == nil {
 		d.seen, d.sum, d.refused = true, digest.Sum64(), nil
+		d.keepStored(stored)
 		return nil
+	}
+	if stored != nil {
+		stored.Discard()
 	}
 	if watched.err != nil { // it did not come through: says nothing of the content
 		return d.fault(Unavailable, err)
@@ -89,6 +114,43 @@ func (d *document) read(ctx context.Context, conditional bool, parse func(io.Rea
 		d.refused, d.seen = err, false
 	}
 	return err
+}
+
+// keepStored has the spool keep what was just read, in the place of what was read
+// before.
+func (d *document) keepStored(stored *spool.Writer) {
+	if stored == nil {
+		return
+	}
+	content, err := stored.Keep()
+	if err != nil {
+		d.cfg.Logger.Error("a document cannot be written to the spool",
+			slog.String("source", d.cfg.Name), slog.String("document", d.name), slog.Any("error", err))
+	}
+	if d.writer != nil {
+		d.writer.Discard() // which leaves it, where it is part of a set
+	}
+	d.content, d.writer = content, stored
+}
+
+// log writes a line for each request to a server.
+func (d *document) log(err error, bytes int64, duration time.Duration) {
+	opener, ok := d.open.(*serverOpener)
+	if !ok || !opener.sent {
+		return
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("source", d.cfg.Name), slog.String("resource", d.status.ResourceID), slog.String("url", d.name),
+		slog.Int("status", opener.status), slog.Int64("bytes", bytes), slog.String("tag", d.status.Tag.Tag), slog.Duration("duration", duration),
+	}
+	switch {
+	case errors.Is(err, errUnchanged):
+		level = slog.LevelDebug
+	case err != nil:
+		attrs = append(attrs, slog.String("reason", string(refusalOf(err))), slog.Any("error", err))
+	}
+	d.cfg.Logger.LogAttrs(context.Background(), level, "document fetched", attrs...)
 }
 
 func (d *document) fault(reason Refusal, err error) error {
@@ -116,7 +178,8 @@ func (d *document) readNetworkMap(ctx context.Context) (*altoroute.NetworkMap, [
 		if id := d.status.ResourceID; id != "" && id != info.VersionTag.ResourceID {
 			return fmt.Errorf("meta/vtag/resource-id is %q, but in the directory the map is %q (RFC 7285 §10.3)", info.VersionTag.ResourceID, id)
 		}
-		read, err = b.Build(altoroute.VersionTag(info.VersionTag))
+		d.status.Tag = altoroute.VersionTag(info.VersionTag)
+		read, err = b.Build(d.status.Tag)
 		return err
 	})
 	switch {
@@ -152,6 +215,7 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 				info.CostType.Metric, info.CostType.Mode, p.Metric, p.Mode)
 		}
 		dependsOn = altoroute.VersionTag(info.DependentVersionTag)
+		d.status.Tag = dependsOn
 		read, err = b.Build(altoroute.CostInfo{
 			ResourceID: cmp.Or(d.status.ResourceID, info.VersionTag.ResourceID),
 			Mode:       info.CostType.Mode, Metric: info.CostType.Metric,

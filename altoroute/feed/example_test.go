@@ -32,13 +32,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	stop, err := f.Watch(
-		func(m *altoroute.NetworkMap) []string { return router.Rows("own", m) },
-		func(m *altoroute.Maps) {
-			if err := router.Update("own", m); err != nil {
-				log.Print(err)
-			}
-		})
+	stop, err := f.Watch(feed.For(router, "own"))
 	if err != nil {
 		log.Fatal(err)
 	}

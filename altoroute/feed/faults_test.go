@@ -6,6 +6,7 @@ package feed
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"runtime"
 	"strconv"
 	"strings"
@@ -147,7 +148,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for i := range 10 {
 		transport := alto.NewTransport()
-		cfg := Config{Directory: server.Directory(), Refresh: time.Millisecond}
+		cfg := Config{Servers: []*url.URL{server.Directory()}, Refresh: time.Millisecond}
 		cfg.Client.HTTP = &http.Client{Transport: transport}
 		s := watch(t, cfg, "a")
 		server.Misbehave(costPath, []altotest.Behavior{nil, altotest.Cut(60), altotest.HTML()}[i%3])

@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package feed keeps the maps of one source current: it reads them from files
-// or from an ALTO server, checks that they belong together, and publishes whole
-// sets only. Whatever fails, the last good set stays in force.
+// or from ALTO servers, checks that they belong together and do not change too
+// much at once, and publishes whole sets only. Whatever fails, the last good set
+// stays in force, and by a spool it outlives the process.
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -14,35 +16,50 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
+	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
-// Config says where a source's maps come from: Files or Directory.
+// Config says where a source's maps come from: Files or Servers.
 type Config struct {
 	// Name of the source, for logs.
 	Name string
 	// Files are paths of ALTO documents, plain or gzipped: the network map
 	// first, then its cost maps.
 	Files []string
-	// Directory is the URL of an ALTO server's information resource directory
-	// (RFC 7285 §9).
-	Directory *url.URL
+	// Servers are the URLs of the information resource directories of ALTO servers
+	// (RFC 7285 §9) that say the same, in order of preference.
+	Servers []*url.URL
 	// NetworkMap is the resource id of the network map to use of the directory.
 	// Empty is the directory's default (RFC 7285 §9.2.2).
 	NetworkMap string
 	// Cost picks the cost map that ranks. The zero value is the first of Files,
 	// or the directory's routingcost map, numerical before ordinal.
 	Cost altoroute.CostInfo
-	// Refresh is how often to look for changes. Zero is DefaultFileRefresh or
-	// DefaultServerRefresh.
+	// Refresh is how often to look for changes where a server does not say how long
+	// its answers are fresh. Zero is DefaultFileRefresh or DefaultServerRefresh.
 	Refresh time.Duration
+	// MinRefresh and MaxRefresh bound what a server says. Zero is DefaultMinRefresh
+	// and DefaultMaxRefresh, or Refresh where that is beyond.
+	MinRefresh, MaxRefresh time.Duration
+	// Expire is for how long after the last contact the last good set serves. Zero
+	// is for ever: guidance that is old is better than none.
+	Expire time.Duration
+	// Guard says what new maps may change without being held.
+	Guard Guard
 	// Client speaks to the server. The zero value is a good one.
 	Client alto.Client
+	// Spool keeps the last good sets on disk. Nil keeps none.
+	Spool *spool.Spool
 	// Logger may be nil.
 	Logger *slog.Logger
+	// Notify is told of what happens to the set in force; nil tells nobody. It is
+	// called by whoever made it happen, and must not call the Feed.
+	Notify func(Event)
 }
 
 // How often changes are looked for where the configuration does not say.
@@ -51,41 +68,60 @@ const (
 	DefaultFileRefresh = 2 * time.Second
 	// DefaultServerRefresh costs a conditional request for each document.
 	DefaultServerRefresh = 5 * time.Minute
+	// DefaultMinRefresh is for servers whose answers are never fresh.
+	DefaultMinRefresh = 30 * time.Second
+	// DefaultMaxRefresh is for servers whose answers are fresh for long.
+	DefaultMaxRefresh = time.Hour
 	// firstRetry is the wait after a first failure to reach a server. It
 	// doubles with each further one, up to Refresh.
 	firstRetry = time.Second
+	// maxRetryAfter bounds what a server asks for (RFC 7285 §8.5.3).
+	maxRetryAfter = time.Hour
 )
 
 // A Feed keeps one source's maps current. Make it with New; it does no I/O
 // before Watch and no network I/O before Start.
 type Feed struct {
-	cfg    Config
-	origin origin
+	cfg     Config
+	origins []origin // in order of preference
 
-	cycle sync.Mutex // held while documents are read and a set is put together
+	cycle    sync.Mutex // held while documents are read and a set is put together
+	at       int        // the origin in use
+	tryAt    time.Time  // when to try those again that are preferred to it
+	failures int        // in a row
+	stored   *set       // the newest one in the spool
+	storedAt time.Time
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
-	watchers   []*watcher
+	watchers   []*watching
 
 	mu     sync.Mutex // guards what follows
 	status Status
 	told   string // what was logged last: a fault that lasts is logged once
+	// The set in force, the one that it gives way to by a ramp, the one that is
+	// held, and the one that was put aside by hand; nil where there is none.
+	base, incoming, held, aside *set
 
 	stop    context.CancelFunc
 	stopped chan struct{}
 	wake    chan struct{}
+	forced  atomic.Bool // the next look does not believe that anything is fresh
 }
 
-type watcher struct {
-	rows  func(*altoroute.NetworkMap) []string
-	apply func(*altoroute.Maps)
-	has   *altoroute.Maps
+type watching struct {
+	Watcher
+	told          bool
+	has, incoming *altoroute.Maps
 }
 
 // origin is where documents come from.
 type origin interface {
-	// documents returns the documents of the network map and its cost maps.
-	documents(ctx context.Context) (network *document, costs []*document, err error)
+	// name is a path or a URL, for logs.
+	name() string
+	// networkMap returns the document of the network map.
+	networkMap(ctx context.Context) (*document, error)
+	// costMaps returns the documents of its cost maps, with those rows at least.
+	costMaps(network *altoroute.NetworkMap, rows []string) ([]*document, error)
 	// all returns every document known so far, for the status.
 	all() []*document
 }
@@ -97,83 +133,97 @@ func New(cfg Config) (*Feed, error) {
 	}
 	f := &Feed{cfg: cfg, wake: make(chan struct{}, 1)}
 	switch {
-	case cfg.Directory != nil && len(cfg.Files) > 0:
-		return nil, errors.New("a source is either files or a server, not both")
-	case cfg.Directory != nil:
-		f.origin = newServerOrigin(&f.cfg)
+	case len(cfg.Servers) > 0 && len(cfg.Files) > 0:
+		return nil, errors.New("a source is either files or servers, not both")
+	case len(cfg.Servers) > 0:
 		f.status.Kind = "server"
-		f.cfg.Refresh = defaultTo(cfg.Refresh, DefaultServerRefresh)
+		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultServerRefresh)
+		f.cfg.MinRefresh = cmp.Or(cfg.MinRefresh, min(DefaultMinRefresh, f.cfg.Refresh))
+		f.cfg.MaxRefresh = cmp.Or(cfg.MaxRefresh, max(DefaultMaxRefresh, f.cfg.Refresh))
+		for _, u := range cfg.Servers {
+			f.origins = append(f.origins, newServerOrigin(&f.cfg, u))
+		}
 	case len(cfg.Files) < 2:
 		return nil, errors.New("a source needs a network map and a cost map")
 	default:
-		f.origin = newFileOrigin(cfg.Files)
+		f.origins = []origin{newFileOrigin(&f.cfg)}
 		f.status.Kind = "files"
-		f.cfg.Refresh = defaultTo(cfg.Refresh, DefaultFileRefresh)
+		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultFileRefresh)
 	}
 	f.status.Refusals = make(map[Refusal]uint64)
+	f.status.Origin = f.origins[0].name()
 	return f, nil
 }
 
-func defaultTo(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return otherwise
-}
+func (f *Feed) local() bool { return len(f.cfg.Servers) == 0 }
 
-func (f *Feed) local() bool { return f.cfg.Directory == nil }
-
-// Watch has apply called with every set of maps from now on, and with the
-// present one before Watch returns, one call at a time. rows says which rows of
-// costs are needed of a cost map of the given network map; others are not kept
-// in memory. Where the present set lacks some of them, a full one follows.
-// Neither function may call Watch or stop.
+// Watch has the watcher told of every set of maps from now on, and of the present
+// one before Watch returns. Where the present set lacks rows that it needs, a full
+// one follows.
 //
-// Local files are looked at now, and read if they have changed or rows are
-// missing. The error tells what is wrong with them where there is no good set
-// to stand on, not even an earlier one.
+// Local files are looked at now, and read if they have changed or rows are missing;
+// where there is no good set, the spool is read. The error tells what is wrong where
+// there is none after that, and of files also what is wrong with them.
 //
 // The watcher stays until stop is called, also after an error.
-func (f *Feed) Watch(rows func(*altoroute.NetworkMap) []string, apply func(*altoroute.Maps)) (stop func(), err error) {
-	w := &watcher{rows: rows, apply: apply}
+func (f *Feed) Watch(watcher Watcher) (stop func(), err error) {
+	w := &watching{Watcher: watcher}
 	f.publishing.Lock()
 	f.watchers = append(f.watchers, w)
 	f.publishing.Unlock()
 	stop = func() {
 		f.publishing.Lock()
 		defer f.publishing.Unlock()
-		f.watchers = slices.DeleteFunc(f.watchers, func(o *watcher) bool { return o == w })
+		f.watchers = slices.DeleteFunc(f.watchers, func(o *watching) bool { return o == w })
 	}
 	if f.local() {
-		if err := f.refresh(context.Background()); err != nil && f.Maps() == nil {
-			return stop, err
-		}
+		err = f.refresh(context.Background())
+	}
+	if f.Maps() == nil {
+		f.recall()
 	}
 	f.publish()
-	return stop, nil
+	if f.Maps() != nil {
+		return stop, nil
+	}
+	return stop, err
 }
 
-// publish tells the watchers that do not have the set in force yet. The set is
-// looked up under the lock, so that nobody is ever told of an older one.
+// publish tells the watchers what they do not know yet. The sets are looked up
+// under the lock, so that nobody is ever told of an older one.
 func (f *Feed) publish() {
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
-	m := f.Maps()
+	s := f.Status()
 	for _, w := range f.watchers {
-		if m == nil || w.has == m {
+		if !w.told && s.Maps == nil {
 			continue
 		}
-		w.apply(m)
-		w.has = m
-		if !keepsRows(m, w.rows(m.Network)) {
+		was := cmp.Or(w.incoming, w.has)
+		if w.has != s.Maps || w.incoming != nil && s.Incoming == nil {
+			if w.incoming != s.Maps || s.Maps == nil { // else its ramp has ended by itself
+				w.Apply(s.Maps, altoroute.Ramp{})
+			}
+			w.has, w.incoming, w.told = s.Maps, nil, true
+		}
+		if s.Incoming != nil && w.incoming != s.Incoming {
+			w.Apply(s.Incoming, s.Ramp)
+			w.incoming = s.Incoming
+		}
+		if is := cmp.Or(w.incoming, w.has); is != was && is != nil && !keepsRows(is, w.Rows(is.Network)) {
 			// It came too late for this set: the cost map must be fetched
 			// again. Once for each set, lest a server that is down be asked
 			// without a pause.
-			select {
-			case f.wake <- struct{}{}:
-			default:
-			}
+			f.look()
 		}
+	}
+}
+
+// look has the source looked at now.
+func (f *Feed) look() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -183,7 +233,7 @@ func (f *Feed) rows(network *altoroute.NetworkMap) []string {
 	defer f.publishing.Unlock()
 	rows := make([]string, 0, len(f.watchers))
 	for _, w := range f.watchers {
-		rows = append(rows, w.rows(network)...)
+		rows = append(rows, w.Rows(network)...)
 	}
 	slices.Sort(rows)
 	return slices.Compact(rows)
@@ -191,9 +241,8 @@ func (f *Feed) rows(network *altoroute.NetworkMap) []string {
 
 // Maps returns the set in force, or nil.
 func (f *Feed) Maps() *altoroute.Maps {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.status.Maps
+	s := f.Status()
+	return s.Maps
 }
 
 // Start begins to follow the source until Stop. It returns at once. A Feed is
@@ -225,7 +274,6 @@ func (f *Feed) Stop() {
 // follow looks for changes until the context ends.
 func (f *Feed) follow(ctx context.Context) {
 	defer close(f.stopped)
-	retry := firstRetry
 	var wait time.Duration
 	if f.local() {
 		wait = f.cfg.Refresh // Watch has read them
@@ -240,24 +288,56 @@ func (f *Feed) follow(ctx context.Context) {
 		case <-f.wake:
 		}
 		err := f.refresh(ctx)
-		switch {
-		case f.local():
-			wait = f.cfg.Refresh
-		case err == nil:
-			retry = firstRetry
-			wait = jitter(f.cfg.Refresh)
-		default:
-			wait = jitter(min(retry, f.cfg.Refresh))
-			retry = min(2*retry, f.cfg.Refresh)
-		}
-		timer.Reset(wait)
+		timer.Reset(f.until(time.Now(), err))
 	}
 }
 
-// jitter spreads a wait by a tenth to either side, so that routers that were
-// started together do not ask together.
-func jitter(d time.Duration) time.Duration {
-	return d - d/10 + rand.N(d/5+1) //nolint:gosec // nothing depends on it being secret
+// until returns how long to wait for the next look.
+func (f *Feed) until(now time.Time, err error) time.Duration {
+	wait := f.cfg.Refresh
+	switch {
+	case f.local():
+	case err == nil:
+		wait = f.fresh(now)
+		wait += rand.N(wait/10 + 1) //nolint:gosec // nothing depends on it being secret
+	default:
+		f.cycle.Lock()
+		failures := f.failures
+		f.cycle.Unlock()
+		wait = min(firstRetry<<min(max(failures-1, 0), 16), f.cfg.Refresh)
+		if refused, ok := errors.AsType[*alto.StatusError](err); ok {
+			wait = max(wait, min(refused.RetryAfter, maxRetryAfter))
+		}
+		// Routers that were started together must not ask together.
+		wait = wait - wait/10 + rand.N(wait/5+1) //nolint:gosec // as above
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Next = now.Add(wait)
+	// What happens by time alone may come first.
+	for _, at := range []time.Time{f.heldUntil(), f.status.expires(f.cfg.Expire)} {
+		if !at.IsZero() && at.After(now) {
+			wait = min(wait, at.Sub(now))
+		}
+	}
+	return wait
+}
+
+// fresh returns how long it is until the first document of the server in use is to
+// be asked for again.
+func (f *Feed) fresh(now time.Time) time.Duration {
+	f.cycle.Lock()
+	defer f.cycle.Unlock()
+	wait := f.cfg.MaxRefresh
+	for _, d := range f.origins[f.at].all() {
+		opener, _ := d.open.(*serverOpener)
+		if opener == nil || opener.kept.fresh.IsZero() {
+			wait = min(wait, f.cfg.Refresh) // it does not say
+		} else {
+			wait = min(wait, max(opener.kept.fresh.Sub(now), 0))
+		}
+	}
+	return max(wait, min(f.cfg.MinRefresh, f.cfg.Refresh))
 }
 
 // keepsRows reports whether all cost maps of a set hold the rows.

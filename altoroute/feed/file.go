@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/internal/localfile"
 )
@@ -15,20 +16,24 @@ import (
 // fileOrigin serves documents from local files.
 type fileOrigin struct{ docs []*document }
 
-func newFileOrigin(paths []string) *fileOrigin {
+func newFileOrigin(cfg *Config) *fileOrigin {
 	o := new(fileOrigin)
-	for i, path := range paths {
+	for i, path := range cfg.Files {
 		mediaType := alto.MediaTypeCostMap
 		if i == 0 {
 			mediaType = alto.MediaTypeNetworkMap
 		}
-		o.docs = append(o.docs, &document{name: path, mediaType: mediaType, open: &fileOpener{path: path}})
+		o.docs = append(o.docs, &document{cfg: cfg, name: path, mediaType: mediaType, open: &fileOpener{path: path}})
 	}
 	return o
 }
 
-func (o *fileOrigin) documents(context.Context) (*document, []*document, error) {
-	return o.docs[0], o.docs[1:], nil
+func (o *fileOrigin) name() string { return o.docs[0].name }
+
+func (o *fileOrigin) networkMap(context.Context) (*document, error) { return o.docs[0], nil }
+
+func (o *fileOrigin) costMaps(*altoroute.NetworkMap, []string) ([]*document, error) {
+	return o.docs[1:], nil
 }
 
 func (o *fileOrigin) all() []*document { return o.docs }

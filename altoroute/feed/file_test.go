@@ -4,6 +4,7 @@
 package feed
 
 import (
+	"net/url"
 	"os"
 	"slices"
 	"testing"
@@ -191,7 +192,7 @@ func TestEveryCostMapCounts(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, cfg := range []Config{{}, {Files: []string{"one"}}, {Files: []string{"one", "two"}, Directory: mustURL("http://192.0.2.1/")}} {
+	for _, cfg := range []Config{{}, {Files: []string{"one"}}, {Files: []string{"one", "two"}, Servers: []*url.URL{mustURL("http://192.0.2.1/")}}} {
 		if f, err := New(cfg); err == nil {
 			t.Errorf("%+v was taken: %v", cfg, f)
 		}

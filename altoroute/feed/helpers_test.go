@@ -153,8 +153,10 @@ type subject struct {
 	t   testing.TB
 	log *recorder
 
-	mu   sync.Mutex
-	told []*altoroute.Maps
+	mu    sync.Mutex
+	told  []*altoroute.Maps
+	ramps []altoroute.Ramp // that they were told with
+	shift altoroute.Shift  // what any other set would move
 }
 
 // watch makes a feed of the configuration and watches it for the rows.
@@ -173,13 +175,50 @@ func watch(t testing.TB, cfg Config, rows ...string) *subject {
 	return s
 }
 
+// watcherOf is a watcher that wants rows, and whose traffic nothing moves.
+type watcherOf struct {
+	rows  func(*altoroute.NetworkMap) []string
+	shift func(*altoroute.Maps) altoroute.Shift
+	apply func(*altoroute.Maps, altoroute.Ramp)
+}
+
+func (w *watcherOf) Rows(m *altoroute.NetworkMap) []string {
+	if w.rows == nil {
+		return nil
+	}
+	return w.rows(m)
+}
+
+func (w *watcherOf) Shift(m *altoroute.Maps) altoroute.Shift {
+	if w.shift == nil {
+		return altoroute.Shift{}
+	}
+	return w.shift(m)
+}
+
+func (w *watcherOf) Apply(m *altoroute.Maps, ramp altoroute.Ramp) {
+	if w.apply != nil {
+		w.apply(m, ramp)
+	}
+}
+
+// these wants the rows.
+func these(rows ...string) func(*altoroute.NetworkMap) []string {
+	return func(*altoroute.NetworkMap) []string { return rows }
+}
+
 // more adds a watcher.
 func (s *subject) more(rows ...string) error {
-	stop, err := s.Watch(func(*altoroute.NetworkMap) []string { return rows }, func(m *altoroute.Maps) {
+	stop, err := s.Watch(&watcherOf{rows: these(rows...), apply: func(m *altoroute.Maps, ramp altoroute.Ramp) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.told = append(s.told, m)
-	})
+		s.ramps = append(s.ramps, ramp)
+	}, shift: func(*altoroute.Maps) altoroute.Shift {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.shift
+	}})
 	s.t.Cleanup(stop)
 	return err
 }

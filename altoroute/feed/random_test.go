@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-
-	"github.com/altoroute/caddy-alto/altoroute"
 )
 
 // shadow is what the file of a model holds.
@@ -109,7 +107,7 @@ func (w *world) step() {
 	case kind == "watch":
 		w.rows = []string{"a", []string{"b", "c", "addressless", "unheard-of"}[w.random.IntN(4)]}
 		w.expect()
-		stop, err := w.Watch(func(*altoroute.NetworkMap) []string { return w.rows }, func(*altoroute.Maps) {})
+		stop, err := w.Watch(&watcherOf{rows: these(w.rows...)})
 		if err != nil {
 			w.t.Errorf("Watch: %v, but a good set is in force", err)
 		}

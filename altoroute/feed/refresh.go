@@ -15,83 +15,198 @@ import (
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
-// refresh is one update: read what has changed, see that it belongs together,
-// publish it whole or not at all.
+// refresh is one update: read what has changed, see that it belongs together and
+// how much it would change, publish it whole or not at all.
 func (f *Feed) refresh(ctx context.Context) error {
 	f.cycle.Lock()
 	defer f.cycle.Unlock()
 	start := time.Now()
-	maps, warnings, err := f.put(ctx)
+	if f.forced.Swap(false) {
+		f.forget(false)
+	}
+	made, err := f.put(ctx, start)
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped: says nothing of the source
 	}
-	for _, w := range warnings {
-		f.cfg.Logger.Warn("map has oddities", slog.String("source", f.cfg.Name), slog.String("oddity", w))
+	f.note(err, start)
+	if err == nil {
+		f.admit(made, start)
 	}
-	if changed := f.note(maps, err, start); changed {
-		f.cfg.Logger.Info("maps updated", slog.String("source", f.cfg.Name),
-			slog.String("network_map", maps.Network.Tag().ResourceID), slog.String("tag", maps.Network.Tag().Tag),
-			slog.Int("pids", maps.Network.PIDs()), slog.Int("prefixes", maps.Network.Prefixes()),
-			slog.Duration("duration", time.Since(start)))
-	}
+	f.pass(time.Now())
 	f.publish()
+	f.store(start)
 	return err
 }
 
-// put reads the documents that have changed and puts a set together. It
-// returns the set in force when nothing has changed.
-func (f *Feed) put(ctx context.Context) (*altoroute.Maps, []string, error) {
-	networkDoc, costDocs, err := f.origin.documents(ctx)
-	if err != nil {
-		return nil, nil, err
+// forget has all documents asked for again: confirmed only where their content may be
+// believed.
+func (f *Feed) forget(content bool) {
+	for _, o := range f.origins {
+		for _, d := range o.all() {
+			if opener, ok := d.open.(*serverOpener); ok {
+				opener.forget(content)
+			}
+		}
 	}
-	maps, warnings, err := f.read(ctx, networkDoc, costDocs)
-	var fault *Error
-	if !f.local() && errors.As(err, &fault) && fault.Reason == Mismatch {
-		// The network map may have moved between our two requests.
-		var more []string
-		maps, more, err = f.read(ctx, networkDoc, costDocs)
-		warnings = append(warnings, more...)
-	}
-	return maps, warnings, err
 }
 
-func (f *Feed) read(ctx context.Context, networkDoc *document, costDocs []*document) (*altoroute.Maps, []string, error) {
-	network, warnings, err := networkDoc.readNetworkMap(ctx)
-	if err != nil {
-		return nil, warnings, err
-	}
-	set := &altoroute.Maps{Network: network}
-	rows := f.rows(network)
-	for _, d := range costDocs {
-		costs, more, err := d.readCostMap(ctx, network, rows)
-		if err != nil {
-			return nil, warnings, err
+// A set is maps that belong together, and what they were made of.
+type set struct {
+	maps *altoroute.Maps
+	docs []*document // the network map, then its cost maps; other things may have been read of them since
+	sums []uint64    // of their content
+	read time.Time   // the last of them
+
+	spooled []spool.Document // of docs
+}
+
+// same reports whether another set is of the same content, and this one has the rows
+// of costs that are needed.
+func (s *set) same(other *set, rows []string) bool {
+	return s != nil && other != nil && slices.Equal(s.sums, other.sums) && keepsRows(s.maps, rows)
+}
+
+// put reads the documents that have changed and puts a set together: of the
+// server in use or, where that fails, of the next one that is in order.
+func (f *Feed) put(ctx context.Context, now time.Time) (*set, error) {
+	var first error
+	for _, at := range f.order(now) {
+		made, err := f.from(ctx, f.origins[at])
+		switch {
+		case err == nil:
+			f.use(at, now)
+			f.failures = 0
+			return made, nil
+		case ctx.Err() != nil:
+			return nil, err
+		case first == nil:
+			first = err
+		default:
+			first = &alsoError{first, err}
 		}
-		warnings = append(warnings, more...)
-		set.Costs = append(set.Costs, costs)
 	}
-	if err := f.rankFirst(set.Costs); err != nil {
-		return nil, warnings, err
+	f.failures++
+	return nil, first
+}
+
+// An alsoError is a fault of a server, and one of the server that was to stand in.
+type alsoError struct{ first, also error }
+
+func (e *alsoError) Error() string   { return e.first.Error() + "; " + e.also.Error() }
+func (e *alsoError) Unwrap() []error { return []error{e.first, e.also} }
+
+// returnAfter is how long another server than the first is used before those before
+// it are tried again: one that comes and goes must not have the maps come and go.
+const returnAfter = 10 * time.Minute
+
+// order returns the origins in the order in which they are to be tried.
+func (f *Feed) order(now time.Time) []int {
+	order := []int{f.at}
+	if f.at > 0 && !now.Before(f.tryAt) {
+		f.tryAt = now.Add(returnAfter)
+		order = nil
 	}
-	if now := f.Maps(); now != nil && now.Network == set.Network && slices.Equal(now.Costs, set.Costs) {
-		return now, warnings, nil
+	for at := range f.origins {
+		if !slices.Contains(order, at) {
+			order = append(order, at)
+		}
 	}
-	return set, warnings, nil
+	return order
+}
+
+// use notes which origin is used.
+func (f *Feed) use(at int, now time.Time) {
+	if at == f.at {
+		return
+	}
+	f.cfg.Logger.Warn("another server of the source is used",
+		slog.String("source", f.cfg.Name), slog.String("server", f.origins[at].name()), slog.String("before", f.origins[f.at].name()))
+	f.at, f.tryAt = at, now.Add(returnAfter)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Origin = f.origins[at].name()
+}
+
+// forgetAfter is how often a fault of the content must be seen in a row for all of it
+// to be asked for anew: a server may confirm what it should not.
+const forgetAfter = 4
+
+// from puts a set of one origin together.
+func (f *Feed) from(ctx context.Context, o origin) (*set, error) {
+	made, err := f.read(ctx, o)
+	if err == nil || refusalOf(err) == Unavailable {
+		return made, err
+	}
+	f.forget(f.failures%forgetAfter == forgetAfter-1)
+	if f.local() || refusalOf(err) != Mismatch {
+		return nil, err
+	}
+	return f.read(ctx, o) // the network map may have moved between our two requests
+}
+
+func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
+	networkDoc, err := o.networkMap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	network, warnings, err := networkDoc.readNetworkMap(ctx)
+	f.warn(warnings)
+	if err != nil {
+		return nil, err
+	}
+	rows := f.rows(network)
+	costDocs, err := o.costMaps(network, rows)
+	if err != nil {
+		return nil, err
+	}
+	made := &set{maps: &altoroute.Maps{Network: network}, docs: []*document{networkDoc}}
+	for _, d := range costDocs {
+		costs, warnings, err := d.readCostMap(ctx, network, rows)
+		f.warn(warnings)
+		if err != nil {
+			return nil, err
+		}
+		made.maps.Costs = append(made.maps.Costs, costs)
+		made.docs = append(made.docs, d)
+	}
+	if err := f.rankFirst(made); err != nil {
+		return nil, err
+	}
+	for _, d := range made.docs {
+		made.sums = append(made.sums, d.sum)
+		made.spooled = append(made.spooled, d.describeStored())
+		made.read = latest(made.read, d.status.ReadAt)
+	}
+	return made, nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (f *Feed) warn(warnings []string) {
+	for _, w := range warnings {
+		f.cfg.Logger.Warn("map has oddities", slog.String("source", f.cfg.Name), slog.String("oddity", w))
+	}
 }
 
 // rankFirst puts the cost map that Config.Cost asks for first. A server's was
 // chosen by the directory, which may have promised another cost type than came
 // (RFC 7285 §11.2.3.6).
-func (f *Feed) rankFirst(costs []*altoroute.CostMap) error {
-	want := f.cfg.Cost
+func (f *Feed) rankFirst(s *set) error {
+	want, costs, docs := f.cfg.Cost, s.maps.Costs, s.docs[1:]
 	for i, c := range costs {
 		if info := c.Info(); (want.Metric == "" || info.Metric == want.Metric) && (want.Mode == "" || info.Mode == want.Mode) {
-			ranking := costs[i]
+			ranking, doc := costs[i], docs[i]
 			copy(costs[1:i+1], costs[:i])
-			costs[0] = ranking
+			copy(docs[1:i+1], docs[:i])
+			costs[0], docs[0] = ranking, doc
 			return nil
 		}
 	}
@@ -114,6 +229,9 @@ func costName(info altoroute.CostInfo) string {
 // network says of one outage differs each time, by port numbers and bytes read,
 // and so does where a file that is being written is cut off.
 func (f *Feed) sameness(err error) string {
+	if several, ok := errors.AsType[*alsoError](err); ok {
+		return f.sameness(several.first) + "; " + f.sameness(several.also)
+	}
 	var fault *Error
 	if !errors.As(err, &fault) {
 		return err.Error()
@@ -139,36 +257,37 @@ func (f *Feed) tell(err error, haveMaps bool) {
 	}
 }
 
-// note records the outcome and reports whether there is a new set.
-func (f *Feed) note(maps *altoroute.Maps, err error, start time.Time) (changed bool) {
+// note records whether the source is in order.
+func (f *Feed) note(err error, start time.Time) {
+	var events []Event
+	defer func() { f.notify(events) }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := &f.status
 	s.Attempted = true
 	s.Checks++
 	s.Resources = s.Resources[:0:0] // a reader may hold the old ones
-	for _, d := range f.origin.all() {
-		s.Resources = append(s.Resources, d.describe())
-	}
-	if err != nil {
-		s.Err = err
-		if fault := f.sameness(err); fault != f.told {
-			f.told = fault
-			s.Refusals[refusalOf(err)]++
-			f.tell(err, s.Maps != nil)
+	for _, o := range f.origins {
+		for _, d := range o.all() {
+			s.Resources = append(s.Resources, d.describe())
 		}
-		return false
 	}
-	if f.told != "" {
-		f.told = ""
-		f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
+	if err == nil {
+		if f.told != "" {
+			f.told = ""
+			f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
+		}
+		s.Err, s.LastContact, s.Spooled = nil, start, false
+		return
 	}
-	s.Err = nil
-	s.LastContact = start
-	if maps == s.Maps {
-		return false
+	wasGood := s.Err == nil && f.base != nil
+	s.Err = err
+	if fault := f.sameness(err); fault != f.told {
+		f.told = fault
+		s.Refusals[refusalOf(err)]++
+		f.tell(err, f.base != nil)
 	}
-	s.Maps, s.Since = maps, start
-	s.Updates++
-	return true
+	if wasGood {
+		events = append(events, Event{Kind: MapStale, Source: f.cfg.Name, Tag: f.base.maps.Network.Tag(), Reason: err.Error()})
+	}
 }

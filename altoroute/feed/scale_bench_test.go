@@ -45,11 +45,7 @@ func BenchmarkFlowDirectorSize(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, err = f.Watch(func(m *altoroute.NetworkMap) []string { return r.Rows("own", m) }, func(m *altoroute.Maps) {
-		if err := r.Update("own", m); err != nil {
-			b.Error(err)
-		}
-	})
+	_, err = f.Watch(For(r, "own"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,30 +9,53 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
-// serverOrigin finds documents by an ALTO server's directory (RFC 7285 §9.2).
+// serverOrigin finds documents by an ALTO server's directory, and those nested in
+// it (RFC 7285 §9.2).
 type serverOrigin struct {
-	cfg       *Config
-	directory *document
-	listing   *alto.Directory
-	network   *document
-	costs     []*document
+	cfg         *Config
+	url         *url.URL
+	directories map[string]*directoryDocument // by URL
+	closure     *alto.Closure
+	unread      []error // nested directories that could not be read, whose last listing counts
+	told        string  // what was logged of it last
+	network     *document
+	costs       []*document
 }
 
-func newServerOrigin(cfg *Config) *serverOrigin {
-	return &serverOrigin{cfg: cfg, directory: newServerDocument(cfg, cfg.Directory, alto.MediaTypeDirectory)}
+// A directoryDocument is a document with the directory that was read of it.
+type directoryDocument struct {
+	*document
+	listing *alto.Directory
 }
 
-func newServerDocument(cfg *Config, u *url.URL, mediaType string) *document {
-	return &document{name: withoutUser(u), mediaType: mediaType, open: &serverOpener{client: &cfg.Client, url: u, mediaType: mediaType}}
+func newServerOrigin(cfg *Config, u *url.URL) *serverOrigin {
+	o := &serverOrigin{cfg: cfg, url: u, directories: make(map[string]*directoryDocument)}
+	o.directory(u)
+	return o
+}
+
+func (o *serverOrigin) document(u *url.URL, mediaType string) *document {
+	opener := &serverOpener{client: &o.cfg.Client, url: u, mediaType: mediaType, least: o.cfg.MinRefresh, most: o.cfg.MaxRefresh}
+	return &document{cfg: o.cfg, name: withoutUser(u), mediaType: mediaType, open: opener}
+}
+
+// directory returns the document of a directory.
+func (o *serverOrigin) directory(u *url.URL) *directoryDocument {
+	d := o.directories[u.String()]
+	if d == nil {
+		d = &directoryDocument{document: o.document(u, alto.MediaTypeDirectory)}
+		o.directories[u.String()] = d
+	}
+	return d
 }
 
 // withoutUser returns a URL as it may be shown: either half of its user
@@ -43,154 +66,175 @@ func withoutUser(u *url.URL) string {
 	return shown.String()
 }
 
+func (o *serverOrigin) name() string { return withoutUser(o.url) }
+
 func (o *serverOrigin) all() []*document {
-	docs := []*document{o.directory}
+	docs := []*document{o.directory(o.url).document}
+	for _, d := range o.directories {
+		if d.document != docs[0] {
+			docs = append(docs, d.document)
+		}
+	}
+	slices.SortFunc(docs[1:], func(a, b *document) int { return strings.Compare(a.name, b.name) })
 	if o.network != nil {
 		docs = append(docs, o.network)
 	}
 	return append(docs, o.costs...)
 }
 
-// documents reads the directory, if it has changed, and picks the network map
-// and the cost map. A document whose entry is as before keeps what is
-// remembered of it.
-func (o *serverOrigin) documents(ctx context.Context) (*document, []*document, error) {
-	opener, _ := o.directory.open.(*serverOpener)
-	before := o.directory.sum
-	err := o.directory.read(ctx, true, func(r io.Reader) error {
-		listing, err := alto.ReadDirectory(r, opener.final)
-		if err != nil {
-			return err
+// closureTimeout is how long reading all directories may take: each has limits of
+// its own, and there may be many.
+const closureTimeout = 5 * time.Minute
+
+// networkMap reads the directories, where they have changed, and picks the network
+// map. A document whose entry is as before keeps what is remembered of it.
+func (o *serverOrigin) networkMap(ctx context.Context) (*document, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, closureTimeout, fmt.Errorf("reading the directories took more than %s", closureTimeout))
+	defer cancel()
+	used := make(map[string]*directoryDocument)
+	o.unread = nil
+	closure, err := alto.ReadClosure(ctx, o.url, alto.ClosureLimits{}, func(ctx context.Context, u *url.URL) (*alto.Directory, error) {
+		d := o.directory(u)
+		used[u.String()] = d
+		err := d.readDirectory(ctx)
+		if nested := len(used) > 1; err != nil && nested && d.listing != nil {
+			o.unread = append(o.unread, err)
+			err = nil
 		}
-		o.listing = listing
-		return nil
+		return d.listing, err
 	})
-	if err != nil && !errors.Is(err, errUnchanged) {
-		return nil, nil, err
-	}
-	if o.directory.sum != before {
-		for _, skipped := range o.listing.Skipped {
-			o.cfg.Logger.Warn("directory entry skipped",
-				slog.String("source", o.cfg.Name), slog.String("directory", o.directory.name), slog.Any("error", skipped))
-		}
-	}
-	network, costs, promised, err := pick(o.listing, o.cfg.NetworkMap, o.cfg.Cost)
 	if err != nil {
-		return nil, nil, o.directory.fault(Invalid, err)
+		return nil, err
 	}
-	o.network = o.keep(o.network, network, nil)
-	var was *document
-	if len(o.costs) > 0 {
-		was = o.costs[0]
+	o.directories, o.closure = used, closure
+	o.tell()
+	entry, err := o.pickNetworkMap()
+	if err != nil {
+		return nil, o.directory(o.url).fault(Invalid, err)
 	}
-	o.costs = []*document{o.keep(was, costs, &promised)}
-	return o.network, o.costs, nil
+	o.network = o.keep(o.network, o.document(entry.URI, entry.MediaType), entry.ID)
+	return o.network, nil
 }
 
-// keep returns the document of a directory's entry: the one at hand if it is
-// for the same resource, and of a cost map the same costs are promised.
-func (o *serverOrigin) keep(was *document, entry alto.Resource, promised *alto.CostType) *document {
-	if was != nil && was.status.ResourceID == entry.ID && (promised == nil || *promised == *was.promised) {
-		if opener, ok := was.open.(*serverOpener); ok && opener.url.String() == entry.URI.String() {
-			return was
+// tell logs once what is wrong with the directories.
+func (o *serverOrigin) tell() {
+	faults := slices.Concat(o.unread, o.closure.Skipped, o.closure.Warnings)
+	text := fmt.Sprint(faults)
+	if text == o.told {
+		return
+	}
+	o.told = text
+	for _, fault := range faults {
+		o.cfg.Logger.Warn("directory is not in order", slog.String("source", o.cfg.Name), slog.Any("fault", fault))
+	}
+}
+
+// readDirectory reads the directory, if it has changed.
+func (d *directoryDocument) readDirectory(ctx context.Context) error {
+	err := d.read(ctx, true, func(r io.Reader) error {
+		opener, _ := d.open.(*serverOpener)
+		listing, err := alto.ReadDirectory(r, opener.final)
+		if err == nil {
+			d.listing = listing
 		}
+		return err
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil
 	}
-	d := newServerDocument(o.cfg, entry.URI, entry.MediaType)
-	d.status.ResourceID, d.promised = entry.ID, promised
-	return d
+	return err
 }
 
-// pick chooses the network map and the cost map that ranks. It never guesses a
-// network map: without a default and without a name there is none.
-func pick(d *alto.Directory, networkMap string, cost altoroute.CostInfo) (network, costs alto.Resource, costType alto.CostType, err error) {
-	id := networkMap
+// pickNetworkMap chooses the network map. It never guesses: without a default and
+// without a name there is none.
+func (o *serverOrigin) pickNetworkMap() (alto.Resource, error) {
+	id := o.cfg.NetworkMap
 	if id == "" {
-		id = d.DefaultNetworkMap
+		id = o.closure.DefaultNetworkMap
 	}
 	if id == "" {
-		return network, costs, costType, errors.New("meta/default-alto-network-map is missing (RFC 7285 §9.2.2): name a network_map")
+		return alto.Resource{}, errors.New("meta/default-alto-network-map is missing (RFC 7285 §9.2.2): name a network_map")
 	}
-	network, ok := d.Resources[id]
-	if !ok || network.MediaType != alto.MediaTypeNetworkMap || network.Accepts != "" {
-		return network, costs, costType, fmt.Errorf("there is no network map %q; the directory has %s", id, list(d, alto.MediaTypeNetworkMap))
+	entry, ok := o.closure.Resources[id]
+	if !ok || entry.MediaType != alto.MediaTypeNetworkMap || entry.Accepts != "" {
+		return entry, fmt.Errorf("there is no network map %q; the directory has %s", id, o.list(alto.MediaTypeNetworkMap))
 	}
-	modes := []string{cost.Mode}
-	metric := cost.Metric
+	return entry, nil
+}
+
+// fewRows is the part of a cost map's rows below which it is asked for by them, where
+// the server offers that. A whole one is fetched by GET, which may be confirmed
+// instead of sent (RFC 7285 §9.2.5.1).
+const fewRows = 0.25
+
+// costMaps picks the cost map that ranks.
+func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([]*document, error) {
+	id := o.network.status.ResourceID
+	modes := []string{o.cfg.Cost.Mode}
+	metric := o.cfg.Cost.Metric
 	if metric == "" {
 		metric = "routingcost"
 	}
-	if cost.Mode == "" {
+	if o.cfg.Cost.Mode == "" {
 		modes = []string{"numerical", "ordinal"}
 	}
+	few := len(rows) > 0 && float64(len(rows)) < fewRows*float64(network.PIDs())
 	for _, mode := range modes {
-		// In the order of their ids, so that of two maps that should not both
-		// exist (RFC 7285 §6.1) it is always the same.
-		for _, id := range slices.Sorted(maps.Keys(d.Resources)) {
-			r := d.Resources[id]
-			names := r.Capabilities.CostTypeNames
-			if r.MediaType != alto.MediaTypeCostMap || r.Accepts != "" || !slices.Contains(r.Uses, network.ID) || len(names) != 1 {
-				continue
-			}
-			if t := d.CostTypes[names[0]]; t.Metric == metric && t.Mode == mode {
-				return network, r, t, nil
+		costType := alto.CostType{Mode: mode, Metric: metric}
+		entries := o.closure.CostMaps(id, costType) // what is fetched whole comes first
+		if len(entries) == 0 {
+			continue
+		}
+		entry := entries[0]
+		if last := entries[len(entries)-1]; few && last.Accepts != "" {
+			entry = last
+		}
+		made := o.document(entry.URI, entry.MediaType)
+		made.promised = &costType
+		if entry.Accepts != "" {
+			opener, _ := made.open.(*serverOpener)
+			var err error
+			if opener.filter, err = (alto.CostMapFilter{CostType: costType, Sources: rows}).Body(); err != nil {
+				return nil, o.directory(o.url).fault(Invalid, err)
 			}
 		}
+		var was *document
+		if len(o.costs) > 0 {
+			was = o.costs[0]
+		}
+		o.costs = []*document{o.keep(was, made, entry.ID)}
+		return o.costs, nil
 	}
-	return network, costs, costType, fmt.Errorf("there is no cost map of %s (%s) for network map %q; the directory has %s",
-		metric, strings.Join(modes, " or "), network.ID, list(d, alto.MediaTypeCostMap))
+	return nil, o.directory(o.url).fault(Invalid, fmt.Errorf("there is no cost map of %s (%s) for network map %q; the directory has %s",
+		metric, strings.Join(modes, " or "), id, o.list(alto.MediaTypeCostMap)))
+}
+
+// keep returns the document at hand if the one made for a directory's entry is for
+// the same resource, asked for in the same way, and of a cost map the same costs
+// are promised.
+func (o *serverOrigin) keep(was, made *document, id string) *document {
+	made.status.ResourceID = id
+	if was == nil || was.status.ResourceID != id {
+		return made
+	}
+	before, _ := was.open.(*serverOpener)
+	now, _ := made.open.(*serverOpener)
+	if !before.asks(now) || made.promised != nil && (was.promised == nil || *was.promised != *made.promised) {
+		return made
+	}
+	return was
 }
 
 // list names the resources of a media type, for errors.
-func list(d *alto.Directory, mediaType string) string {
-	var ids []string
-	for id, r := range d.Resources {
-		if r.MediaType == mediaType {
-			ids = append(ids, id)
-		}
+func (o *serverOrigin) list(mediaType string) string {
+	resources := o.closure.OfType(mediaType)
+	ids := make([]string, 0, len(resources))
+	for _, r := range resources {
+		ids = append(ids, r.ID)
 	}
 	if len(ids) == 0 {
 		return "none"
 	}
 	slices.Sort(ids)
 	return strings.Join(ids, ", ")
-}
-
-// serverOpener fetches a document by HTTP.
-type serverOpener struct {
-	client    *alto.Client
-	url       *url.URL
-	mediaType string
-	final     *url.URL        // after redirects: the base of relative URIs
-	now, kept alto.Validators // of the answer being read, of the content kept
-}
-
-func (o *serverOpener) open(ctx context.Context, conditional bool) (io.ReadCloser, error) {
-	var known alto.Validators
-	if conditional {
-		known = o.kept
-	}
-	answer, err := o.client.Get(ctx, o.url, o.mediaType, known)
-	if err != nil {
-		// The URL is named by the client, and the document is too.
-		if cause := errors.Unwrap(err); cause != nil {
-			err = cause
-		}
-		return nil, err
-	}
-	if answer.NotModified {
-		_ = answer.Body.Close()
-		return nil, errUnchanged
-	}
-	o.now, o.final = answer.Validators, answer.URL
-	return answer.Body, nil
-}
-
-// keep does not remember what was no good: a fault of the way here would
-// otherwise be confirmed by the server for ever.
-func (o *serverOpener) keep(good bool) error {
-	if !good {
-		return errors.New("refused content is asked for again")
-	}
-	o.kept = o.now
-	return nil
 }

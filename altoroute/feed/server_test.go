@@ -44,7 +44,7 @@ func follow(t testing.TB, server *altotest.Server, cfg Config) *subject {
 	t.Helper()
 	transport := alto.NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
-	cfg.Directory = server.Directory()
+	cfg.Servers = []*url.URL{server.Directory()}
 	cfg.Client.HTTP = &http.Client{Transport: transport}
 	return watch(t, cfg, "a")
 }
@@ -160,8 +160,8 @@ func TestServerRedirectsItsDirectory(t *testing.T) {
 	server, s := serve(t)
 	start := altotest.Start(t)
 	start.Misbehave("/here/it/is", altotest.Redirect(http.StatusMovedPermanently, server.Directory().String()))
-	s.cfg.Directory.Host = strings.TrimPrefix(start.URL, "http://")
-	s.cfg.Directory.Path = "/here/it/is"
+	s.cfg.Servers[0].Host = strings.TrimPrefix(start.URL, "http://")
+	s.cfg.Servers[0].Path = "/here/it/is"
 	for range 2 {
 		s.wants("1 num1", Fresh, "")
 	}
@@ -180,7 +180,7 @@ func TestServerCredentialsAreNotShown(t *testing.T) {
 	s := follow(t, server, Config{})
 	u := *server.Directory()
 	u.User = url.User("s3cret")
-	f, err := New(Config{Directory: &u, Client: s.cfg.Client})
+	f, err := New(Config{Servers: []*url.URL{&u}, Client: s.cfg.Client})
 	if err != nil {
 		t.Fatal(err)
 	}

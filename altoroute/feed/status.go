@@ -16,22 +16,47 @@ import (
 type Status struct {
 	// Kind is "files" or "server".
 	Kind string
-	// Maps is the set in force, nil as long as there is none.
+	// Origin is the first file, or the directory of the server that is in use.
+	Origin string
+	// Maps is the set in force, nil as long as there is none, or when it is too old.
 	Maps *altoroute.Maps
-	// Since is when that set came in force.
+	// Incoming is the set that comes in force by Ramp; nil is none.
+	Incoming *altoroute.Maps
+	Ramp     altoroute.Ramp
+	// Held is the set that is not let in yet; nil is none.
+	Held *Held
+	// Aside is the version that does not come in force because it was put aside by
+	// hand; zero is none.
+	Aside altoroute.VersionTag
+	// Since is when the newest set, in force or coming in, was let in.
 	Since time.Time
 	// LastContact is when the source was last found to be in order.
 	LastContact time.Time
+	// Next is when it is looked at next.
+	Next time.Time
+	// Spooled is true as long as the set in force is the spool's and the source has
+	// not confirmed or replaced it.
+	Spooled bool
+	// Expired is true when the last contact is too long ago for the set to be used.
+	Expired bool
 	// Err is what the last look found wrong; nil when all was well.
 	Err error
 	// Attempted is true once a first look has ended, well or not.
 	Attempted bool
-	// Checks counts looks, Updates counts sets that came in force, Refusals
-	// counts faults by reason, each as long as it lasts once.
-	Checks, Updates uint64
-	Refusals        map[Refusal]uint64
+	// Checks counts looks, Updates counts sets that came in force, Holds those that
+	// were held, Refusals counts faults by reason, each as long as it lasts once.
+	Checks, Updates, Holds uint64
+	Refusals               map[Refusal]uint64
 	// Resources are the documents looked at.
 	Resources []ResourceStatus
+}
+
+// expires returns when the set is too old to be used; zero is never.
+func (s *Status) expires(after time.Duration) time.Time {
+	if after <= 0 || s.LastContact.IsZero() {
+		return time.Time{}
+	}
+	return s.LastContact.Add(after)
 }
 
 // ResourceStatus is what is known of one document.
@@ -41,6 +66,10 @@ type ResourceStatus struct {
 	// ResourceID is the id in the server's directory; empty for files.
 	ResourceID string
 	MediaType  string
+	// Tag is the version of a network map, or the one that a cost map depends on.
+	Tag altoroute.VersionTag
+	// HTTP is the status of the last answer; 0 where there was none.
+	HTTP int
 	// Bytes, ReadAt and Duration are of the last reading, decompressed.
 	Bytes    int64
 	ReadAt   time.Time
@@ -53,13 +82,16 @@ type ResourceStatus struct {
 func (d *document) describe() ResourceStatus {
 	s := d.status
 	s.Name, s.MediaType = d.name, d.mediaType
+	if opener, ok := d.open.(*serverOpener); ok {
+		s.HTTP = opener.status
+	}
 	return s
 }
 
 // States of a source.
 const (
 	Fresh = "fresh" // the set in force is what the source has
-	Stale = "stale" // the set in force is the last good one
+	Stale = "stale" // the set in force is an earlier one
 	None  = "none"  // there is none
 )
 
@@ -68,7 +100,7 @@ func (s *Status) State() string {
 	switch {
 	case s.Maps == nil:
 		return None
-	case s.Err != nil:
+	case s.Err != nil || s.Spooled || s.Held != nil || s.Aside != (altoroute.VersionTag{}):
 		return Stale
 	}
 	return Fresh
@@ -78,9 +110,48 @@ func (s *Status) State() string {
 func (f *Feed) Status() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.settle(time.Now())
 	s := f.status
 	s.Refusals = maps.Clone(s.Refusals)
+	if f.base != nil && !s.Expired {
+		s.Maps = f.base.maps
+	}
+	if f.incoming != nil && !s.Expired {
+		s.Incoming = f.incoming.maps
+	}
+	if f.aside != nil {
+		s.Aside = f.aside.maps.Network.Tag()
+	}
 	return s
+}
+
+// EventKind is what has happened to a source's maps.
+type EventKind string
+
+// What can happen.
+const (
+	MapUpdated EventKind = "updated" // new ones are in force, or come in by a ramp
+	MapHeld    EventKind = "held"    // new ones are held
+	MapStale   EventKind = "stale"   // those in force are not what the source has any more, or too old
+)
+
+// An Event is something that has happened to a source's maps.
+type Event struct {
+	Kind   EventKind
+	Source string
+	// Tag is the version of the network map: of the new maps, or of those that are
+	// stale.
+	Tag altoroute.VersionTag
+	// Reason is empty for what is in order.
+	Reason string
+}
+
+func (f *Feed) notify(events []Event) {
+	for _, e := range events {
+		if f.cfg.Notify != nil {
+			f.cfg.Notify(e)
+		}
+	}
 }
 
 // Refusal is a class of reasons for which new maps are not taken.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -64,7 +65,7 @@ func wired(t *testing.T, refresh time.Duration) (*wire, *subject) {
 	t.Helper()
 	w := &wire{server: altotest.New(), down: true}
 	w.server.Publish(guidance("1", 1))
-	cfg := Config{Directory: mustURL("http://alto.example/directory"), Refresh: refresh}
+	cfg := Config{Servers: []*url.URL{mustURL("http://alto.example/directory")}, Refresh: refresh}
 	cfg.Client.HTTP = &http.Client{Transport: w}
 	s := watch(t, cfg, "a")
 	s.Start()

@@ -65,7 +65,7 @@ func watchAWhile(t *testing.T, f *Feed, last int, told *atomic.Int64) int {
 	var have *altoroute.Maps
 	enough := make(chan struct{})
 	var n atomic.Int64
-	stop, err := f.Watch(func(*altoroute.NetworkMap) []string { return []string{"b"} }, func(m *altoroute.Maps) {
+	stop, err := f.Watch(&watcherOf{rows: these("b"), apply: func(m *altoroute.Maps, _ altoroute.Ramp) {
 		if !busy.CompareAndSwap(false, true) {
 			t.Error("told of two sets at a time")
 		}
@@ -83,7 +83,7 @@ func watchAWhile(t *testing.T, f *Feed, last int, told *atomic.Int64) int {
 				close(enough)
 			}
 		}
-	})
+	}})
 	if err != nil {
 		t.Error(err)
 	}
@@ -100,7 +100,7 @@ func watchAWhile(t *testing.T, f *Feed, last int, told *atomic.Int64) int {
 // and stopping twice is harmless.
 func TestStoppedWatchersAreForgotten(t *testing.T) {
 	d, s := twoFiles(t, "a")
-	stop, err := s.Watch(func(*altoroute.NetworkMap) []string { return []string{"b"} }, func(*altoroute.Maps) {})
+	stop, err := s.Watch(&watcherOf{rows: these("b")})
 	d.must(err)
 	if !s.Maps().Costs[0].Keeps([]string{"a", "b"}) {
 		t.Error("the row is missing")

@@ -79,13 +79,7 @@ func (w *worldMaps) guide(tb testing.TB, files []string) (*altoroute.Router, *Fe
 	if err != nil {
 		tb.Fatal(err)
 	}
-	_, err = f.Watch(
-		func(m *altoroute.NetworkMap) []string { return router.Rows("own", m) },
-		func(m *altoroute.Maps) {
-			if err := router.Update("own", m); err != nil {
-				tb.Error(err)
-			}
-		})
+	_, err = f.Watch(For(router, "own"))
 	if err != nil {
 		tb.Fatal(err)
 	}

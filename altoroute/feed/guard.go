@@ -1,0 +1,257 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package feed
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+)
+
+// A Guard says what new maps may change. What changes more is held: it does not
+// serve until it is let in, and the set before it stays in force. The first set of
+// a source is not judged. The zero value has the defaults.
+type Guard struct {
+	// Off lets everything in.
+	Off bool
+	// Moved is the share of recent requests that may go to other edges than
+	// before. Zero is DefaultMoved; 1 is all.
+	Moved float64
+	// Lost is the share of the prefixes, and of the PIDs, that may be lost. Zero is
+	// DefaultLost; 1 is all.
+	Lost float64
+	// Hold is how long a set is held that nobody lets in by hand. Zero is
+	// DefaultHold, less than zero that it is for ever.
+	Hold time.Duration
+	// Ramp is how long it takes a set that was held to come in force by degrees.
+	// Zero is DefaultRamp, less than zero that it is at once.
+	Ramp time.Duration
+}
+
+// The bounds of a Guard that sets none.
+const (
+	DefaultMoved = 0.2
+	DefaultLost  = 0.2
+	DefaultHold  = time.Hour
+	DefaultRamp  = 10 * time.Minute
+)
+
+// leastSampled is how many recent requests there must be for their share to mean
+// something.
+const leastSampled = 50
+
+// Held is a set that is not let in yet.
+type Held struct {
+	Maps *altoroute.Maps
+	// Since is when a set was first held of those that were held without a break.
+	Since time.Time
+	// Until is when it is let in by itself; zero is never.
+	Until time.Time
+	// Reasons tell what it would change too much.
+	Reasons []string
+	// Shift is what it would move of recent requests, of the watcher where that is
+	// most.
+	Shift altoroute.Shift
+}
+
+// admit lets a set in that was just put together, or holds it.
+func (f *Feed) admit(made *set, now time.Time) {
+	rows := f.rows(made.maps.Network)
+	f.mu.Lock()
+	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || f.held.same(made, rows) || f.aside.same(made, rows)
+	f.mu.Unlock()
+	var reasons []string
+	var shift altoroute.Shift
+	if !known && newest != nil && !f.cfg.Guard.Off {
+		reasons, shift = f.judge(newest, made)
+	}
+	var events []Event
+	defer func() { f.notify(events) }()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.aside.same(made, rows) || f.held.same(made, rows):
+	case f.incoming.same(made, rows):
+		f.unhold("the source has what is coming in")
+	case f.base.same(made, rows):
+		f.unhold("the source has what is in force")
+		f.incoming, f.status.Ramp = nil, altoroute.Ramp{} // it thought better of it
+		f.aside = nil
+	case len(reasons) > 0:
+		events = f.hold(made, reasons, shift, now)
+	default:
+		f.unhold("a later set is in order")
+		events = f.letIn(made, altoroute.Ramp{}, now)
+	}
+}
+
+// newest returns the set that is in force, or coming in.
+func (f *Feed) newest() *set { return cmp.Or(f.incoming, f.base) }
+
+// judge returns what a set would change too much. Where it is of the same content and
+// has only more rows of costs, or the configuration wants rows that the set in force
+// does not have, the configuration has changed: what comes then is the new measure.
+func (f *Feed) judge(before, made *set) (reasons []string, worst altoroute.Shift) {
+	had, has := before.maps.Network, made.maps.Network
+	if slices.Equal(before.sums, made.sums) || !keepsRows(before.maps, f.rows(had)) {
+		return nil, worst
+	}
+	moved, lost := cmp.Or(f.cfg.Guard.Moved, DefaultMoved), cmp.Or(f.cfg.Guard.Lost, DefaultLost)
+	if fewer := had.Prefixes() - has.Prefixes(); float64(fewer) > lost*float64(had.Prefixes()) {
+		reasons = append(reasons, fmt.Sprintf("it has %d prefixes, %s fewer than the %d in force", has.Prefixes(), percent(fewer, had.Prefixes()), had.Prefixes()))
+	}
+	if gone := had.Missing(has); float64(gone) > lost*float64(had.PIDs()) {
+		reasons = append(reasons, fmt.Sprintf("it lacks %d of the %d PIDs in force, %s", gone, had.PIDs(), percent(gone, had.PIDs())))
+	}
+	f.publishing.Lock()
+	defer f.publishing.Unlock()
+	for i, w := range f.watchers {
+		if shift := w.Shift(made.maps); i == 0 || shift.Moved > worst.Moved || len(shift.Uncosted) > len(worst.Uncosted) {
+			worst = shift
+		}
+	}
+	if len(worst.Uncosted) > 0 {
+		reasons = append(reasons, "it leaves edges without any cost: "+strings.Join(worst.Uncosted, ", "))
+	}
+	if worst.Sampled >= leastSampled && worst.Share() > moved {
+		reasons = append(reasons, fmt.Sprintf("it moves %d of %d recent requests, %s", worst.Moved, worst.Sampled, percent(worst.Moved, worst.Sampled)))
+	}
+	return reasons, worst
+}
+
+func percent(part, whole int) string { return fmt.Sprintf("%.0f %%", 100*float64(part)/float64(whole)) }
+
+// hold keeps a set from being in force.
+func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time.Time) []Event {
+	since := now
+	if f.held != nil {
+		since = f.status.Held.Since // a map that changes all the time is not held for ever
+	}
+	held := &Held{Maps: made.maps, Since: since, Reasons: reasons, Shift: shift}
+	if wait := cmp.Or(f.cfg.Guard.Hold, DefaultHold); wait > 0 {
+		held.Until = since.Add(wait)
+	}
+	f.held, f.status.Held = made, held
+	f.status.Holds++
+	tag, why := made.maps.Network.Tag(), strings.Join(reasons, "; ")
+	f.cfg.Logger.Warn("maps held, the last good ones stay in force", slog.String("source", f.cfg.Name),
+		slog.String("tag", tag.Tag), slog.String("reasons", why), slog.Time("until", held.Until))
+	return []Event{{Kind: MapHeld, Source: f.cfg.Name, Tag: tag, Reason: why}}
+}
+
+// unhold forgets the set that is held, for a reason.
+func (f *Feed) unhold(why string) {
+	if f.held == nil {
+		return
+	}
+	f.cfg.Logger.Info("held maps are dropped", slog.String("source", f.cfg.Name),
+		slog.String("tag", f.held.maps.Network.Tag().Tag), slog.String("reason", why))
+	f.held, f.status.Held = nil, nil
+}
+
+// letIn puts a set in force, at once or by a ramp. While another one is coming in, it
+// takes that one's place, as far as that has come.
+func (f *Feed) letIn(s *set, ramp altoroute.Ramp, now time.Time) []Event {
+	f.settle(now)
+	switch {
+	case f.incoming != nil:
+		f.incoming = s
+	case f.base != nil && ramp.Over > 0:
+		f.incoming, f.status.Ramp = s, ramp
+	default:
+		f.base = s
+	}
+	f.aside = nil
+	f.status.Since = now
+	f.status.Updates++
+	m := s.maps
+	f.cfg.Logger.Info("maps updated", slog.String("source", f.cfg.Name),
+		slog.String("network_map", m.Network.Tag().ResourceID), slog.String("tag", m.Network.Tag().Tag),
+		slog.Int("pids", m.Network.PIDs()), slog.Int("prefixes", m.Network.Prefixes()), slog.Duration("ramp", ramp.Over))
+	return []Event{{Kind: MapUpdated, Source: f.cfg.Name, Tag: m.Network.Tag()}}
+}
+
+// settle puts a set in force whose ramp is over.
+func (f *Feed) settle(now time.Time) {
+	if f.incoming != nil && now.Sub(f.status.Ramp.Since) >= f.status.Ramp.Over {
+		f.base, f.incoming, f.status.Ramp = f.incoming, nil, altoroute.Ramp{}
+	}
+}
+
+// pass does what happens by time alone: a set that was held long enough is let in, one
+// that is too old is not used.
+func (f *Feed) pass(now time.Time) {
+	var events []Event
+	defer func() { f.notify(events) }()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if until := f.heldUntil(); !until.IsZero() && !now.Before(until) {
+		held := f.held
+		f.held, f.status.Held = nil, nil
+		ramp := cmp.Or(f.cfg.Guard.Ramp, DefaultRamp)
+		events = f.letIn(held, altoroute.Ramp{Since: now, Over: max(ramp, 0)}, now)
+	}
+	expires := f.status.expires(f.cfg.Expire)
+	expired := f.base != nil && !expires.IsZero() && !now.Before(expires)
+	if expired && !f.status.Expired {
+		why := fmt.Sprintf("the last contact was %s ago", now.Sub(f.status.LastContact).Round(time.Second))
+		f.cfg.Logger.Error("maps are too old and not used any more", slog.String("source", f.cfg.Name), slog.String("reason", why))
+		events = append(events, Event{Kind: MapStale, Source: f.cfg.Name, Tag: f.base.maps.Network.Tag(), Reason: why})
+	}
+	f.status.Expired = expired
+}
+
+// heldUntil returns when the set that is held is let in by itself; zero is never.
+func (f *Feed) heldUntil() time.Time {
+	if f.status.Held == nil {
+		return time.Time{}
+	}
+	return f.status.Held.Until
+}
+
+// errNothingHeld is why nothing can be let in or dropped.
+var errNothingHeld = errors.New("no maps are held")
+
+// Release lets the set in that is held, at once.
+func (f *Feed) Release() error {
+	now := time.Now()
+	f.mu.Lock()
+	held := f.held
+	if held == nil {
+		f.mu.Unlock()
+		return errNothingHeld
+	}
+	f.held, f.status.Held = nil, nil
+	events := f.letIn(held, altoroute.Ramp{}, now)
+	f.mu.Unlock()
+	f.notify(events)
+	f.publish()
+	f.look() // has it stored
+	return nil
+}
+
+// Drop puts the set aside that is held: it does not come in before the source has
+// another one.
+func (f *Feed) Drop() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held == nil {
+		return errNothingHeld
+	}
+	f.aside = f.held
+	f.unhold("by hand")
+	return nil
+}
+
+// Look has the source looked at now, whatever its answers said of freshness.
+func (f *Feed) Look() {
+	f.forced.Store(true)
+	f.look()
+}

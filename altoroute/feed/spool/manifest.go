@@ -1,0 +1,201 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package spool
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute/alto"
+)
+
+// version is that of the format of manifests and documents.
+const version = 1
+
+const (
+	// maxManifest bounds a manifest in bytes. The longest header of an answer
+	// that is taken is 64 KiB, so that two validators of a document can be a
+	// tenth of it.
+	maxManifest = 1 << 20
+	// maxSequence is the largest sequence number: JSON's numbers are exact up to
+	// there (RFC 8259 §6).
+	maxSequence = 1<<53 - 1
+)
+
+// A manifest is the JSON of a set. Its first member is the SHA-256 of all that
+// follows that member's line, to the end of the file. What is compared is the
+// bytes as they are, so that nothing depends on how JSON is written.
+type manifest struct {
+	SHA256    string             `json:"sha256"`
+	Version   int                `json:"version"`
+	Source    string             `json:"source"`
+	Sequence  uint64             `json:"sequence"`
+	InForce   time.Time          `json:"in_force"`
+	Documents []manifestDocument `json:"documents"`
+}
+
+type manifestDocument struct {
+	Role         Role      `json:"role"`
+	Name         string    `json:"name"`
+	Base         string    `json:"base,omitempty"`
+	ResourceID   string    `json:"resource_id,omitempty"`
+	MediaType    string    `json:"media_type,omitempty"`
+	VersionTag   tag       `json:"version_tag,omitzero"`
+	DependsOn    tag       `json:"depends_on,omitzero"`
+	ETag         string    `json:"etag,omitempty"`
+	LastModified string    `json:"last_modified,omitempty"`
+	FetchedAt    time.Time `json:"fetched_at"`
+	Size         int64     `json:"size"`
+	SHA256       string    `json:"sha256"`
+}
+
+// tag is alto.VersionTag as the RFC writes it.
+type tag struct {
+	ResourceID string `json:"resource-id"`
+	Tag        string `json:"tag"`
+}
+
+// The first lines of a manifest, around the checksum.
+const (
+	headStart = "{\n\t\"sha256\": \""
+	headEnd   = "\",\n"
+	headSize  = len(headStart) + 2*sha256.Size + len(headEnd)
+)
+
+// encode returns the manifest of a set.
+func (s *Spool) encode(set *Set) ([]byte, error) {
+	m := manifest{
+		SHA256:  strings.Repeat("0", 2*sha256.Size), // its place
+		Version: version, Source: s.source, Sequence: set.Sequence, InForce: set.InForce,
+	}
+	for _, d := range set.Documents {
+		m.Documents = append(m.Documents, manifestDocument{
+			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType,
+			VersionTag: tag(d.VersionTag), DependsOn: tag(d.DependsOn),
+			ETag: d.Validators.ETag, LastModified: d.Validators.LastModified,
+			FetchedAt: d.FetchedAt, Size: d.Content.Size, SHA256: hex.EncodeToString(d.Content.SHA256[:]),
+		})
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // an ampersand in a URL is to be read by people
+	e.SetIndent("", "\t")
+	if err := e.Encode(m); err != nil {
+		return nil, err
+	}
+	body := b.Bytes()
+	if len(body) > maxManifest {
+		return nil, fmt.Errorf("the manifest is larger than %d bytes", maxManifest)
+	}
+	copy(body[len(headStart):], checksum(body))
+	return body, nil
+}
+
+// checksum returns that of a manifest, which is as long as its head at least.
+func checksum(body []byte) string {
+	sum := sha256.Sum256(body[headSize:])
+	return hex.EncodeToString(sum[:])
+}
+
+// decode reads a manifest that claims to have the sequence number. It is all
+// good or refused.
+func (s *Spool) decode(body []byte, sequence uint64) (*Set, error) {
+	if len(body) > maxManifest {
+		return nil, fmt.Errorf("%w: it is larger than %d bytes", ErrDamaged, maxManifest)
+	}
+	if len(body) < headSize || string(body[:headSize]) != headStart+checksum(body)+headEnd {
+		return nil, fmt.Errorf("%w: the member sha256 is not the checksum of what follows", ErrDamaged)
+	}
+	var format struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(body, &format); err != nil { // also where something follows the end
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if format.Version != version {
+		return nil, fmt.Errorf("%w: the member version is %d, and only %d is known; was it written by a newer altoroute?", ErrVersion, format.Version, version)
+	}
+	var m manifest
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if m.Sequence != sequence {
+		return nil, fmt.Errorf("%w: the member sequence is %d, by its name it is %d", ErrDamaged, m.Sequence, sequence)
+	}
+	set, err := m.set()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if m.Source != s.source {
+		return nil, fmt.Errorf("%w, with the network map %s", ErrOtherSource, set.networkMap().Name)
+	}
+	return set, nil
+}
+
+func (m *manifest) set() (*Set, error) {
+	set := &Set{Sequence: m.Sequence, InForce: m.InForce}
+	for i, d := range m.Documents {
+		sum, err := hex.DecodeString(d.SHA256)
+		if err != nil || len(sum) != sha256.Size {
+			return nil, fmt.Errorf("documents[%d]/sha256 is %.80q, want %d hexadecimal digits", i, d.SHA256, 2*sha256.Size)
+		}
+		set.Documents = append(set.Documents, Document{
+			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType,
+			VersionTag: alto.VersionTag(d.VersionTag), DependsOn: alto.VersionTag(d.DependsOn),
+			Validators: alto.Validators{ETag: d.ETag, LastModified: d.LastModified},
+			FetchedAt:  d.FetchedAt, Content: Content{SHA256: [sha256.Size]byte(sum), Size: d.Size},
+		})
+	}
+	if err := set.check(); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+// check returns an error unless the documents belong together.
+func (s *Set) check() error {
+	var network *Document
+	for i := range s.Documents {
+		d := &s.Documents[i]
+		switch {
+		case d.Role != Directory && d.Role != NetworkMap && d.Role != CostMap:
+			return fmt.Errorf("documents[%d]/role is %.80q, want %s, %s or %s", i, d.Role, Directory, NetworkMap, CostMap)
+		case d.Content.Size < 0:
+			return fmt.Errorf("documents[%d]/size is %d, want 0 or more", i, d.Content.Size)
+		case d.Role == NetworkMap && network != nil:
+			return fmt.Errorf("documents[%d] is a second network map: a set has one", i)
+		case d.Role == NetworkMap && d.VersionTag == alto.VersionTag{}:
+			return fmt.Errorf("documents[%d]/version_tag is missing: a network map has one (RFC 7285 §11.2.1.6)", i)
+		case d.Role == NetworkMap:
+			network = d
+		}
+	}
+	if network == nil {
+		return errors.New("documents has no network map: a set has one")
+	}
+	for i, d := range s.Documents {
+		if d.Role == CostMap && d.DependsOn != network.VersionTag {
+			return fmt.Errorf("documents[%d]/depends_on is %v, but the network map is %v: they do not belong together", i, d.DependsOn, network.VersionTag)
+		}
+	}
+	return nil
+}
+
+// networkMap returns the network map of a set that has been checked.
+func (s *Set) networkMap() *Document {
+	for i := range s.Documents {
+		if s.Documents[i].Role == NetworkMap {
+			return &s.Documents[i]
+		}
+	}
+	return nil
+}
