@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -37,6 +38,16 @@ type PlacementInfo struct {
 	ASN        uint32      `json:"asn,omitempty"`
 	NetworkMap *VersionTag `json:"network_map,omitempty"`
 	CostMaps   []CostInfo  `json:"cost_maps,omitempty"`
+	// Ignored are sources that place the client too, but may not speak for it.
+	Ignored []IgnoredInfo `json:"ignored,omitempty"`
+}
+
+// IgnoredInfo is what a source says of a client beyond its own space.
+type IgnoredInfo struct {
+	Source string `json:"source"`
+	PID    string `json:"pid"`
+	Prefix string `json:"prefix"`
+	Why    string `json:"why"`
 }
 
 // CandidateInfo says how an edge of the pool fared.
@@ -81,6 +92,7 @@ func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	}
 	if q.Client.IsValid() {
 		e.Client = q.Client.String()
+		e.Placement.Ignored = p.ignored(q.Client.Unmap().WithZone(""))
 	}
 	if d.Edge != nil {
 		e.Edge = d.Edge.Name
@@ -104,6 +116,19 @@ func (d *Decision) placement() PlacementInfo {
 		p.CostMaps = []CostInfo{d.Maps.Costs[0].Info()} // the one that ranked
 	}
 	return p
+}
+
+// ignored returns what sources say of a client that is beyond their own space.
+func (p *plan) ignored(client netip.Addr) (list []IgnoredInfo) {
+	for _, g := range p.inForce() {
+		if g == nil || g.source.covers(client) {
+			continue
+		}
+		if pid, prefix, ok := g.maps.Network.Lookup(client); ok {
+			list = append(list, IgnoredInfo{g.source.Name, pid, prefix.String(), "the client is outside of the space that the source may speak for: see only"})
+		}
+	}
+	return list
 }
 
 // An explainer puts a contest into words.

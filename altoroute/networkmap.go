@@ -93,6 +93,19 @@ func (m *NetworkMap) Lookup(addr netip.Addr) (pid string, prefix netip.Prefix, o
 	return "", netip.Prefix{}, false
 }
 
+// beyond returns how many prefixes are wholly outside of a space; nil is everywhere.
+func (m *NetworkMap) beyond(space *bart.Lite) (n int) {
+	if space == nil {
+		return 0
+	}
+	for p := range m.table.All() {
+		if !space.OverlapsPrefix(p) {
+			n++
+		}
+	}
+	return n
+}
+
 // catchAll returns the PID of the prefix of length 0 of the address's family.
 func (m *NetworkMap) catchAll(addr netip.Addr) pidIndex {
 	switch {

@@ -32,6 +32,7 @@ type guidance struct {
 	maps     *Maps
 	pids     []pidIndex // by edge
 	rankings []*ranking // by tier
+	beyond   int        // prefixes wholly outside of the space that the source may speak for
 }
 
 // newGuidance makes a source's maps ready for a place in a plan. It returns nil
@@ -45,6 +46,7 @@ func newGuidance(r *Router, place int, m *Maps) *guidance {
 	for i := range r.edges {
 		g.pids[i] = r.edges[i].locate(s.Name, m.Network)
 	}
+	g.beyond = m.Network.beyond(s.only)
 	for _, p := range r.pools {
 		for _, t := range p.tiers { // in the order of their indices
 			g.rankings = append(g.rankings, newRanking(t.edges, g.pids, m))

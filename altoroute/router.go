@@ -307,6 +307,17 @@ func (r *Router) Maps(source string) *Maps {
 	return nil
 }
 
+// Beyond returns how many prefixes of a source's guidance in force are ignored because
+// they are wholly outside of the space that it may speak for.
+func (r *Router) Beyond(source string) int {
+	if at := r.source(source); at >= 0 {
+		if g := r.plan.Load().guidance[at]; g != nil {
+			return g.beyond
+		}
+	}
+	return 0
+}
+
 // Guided reports whether a pool has guidance: some edge of it has a defined
 // cost to some PID. The name is as in Query.Pool.
 func (r *Router) Guided(name string) bool {

@@ -39,6 +39,10 @@ func init() {
 //     "192.0.2.0/24", "edge": "par"}`. `guidance` is `off`, or `on` for what is
 //     configured; `pin` is a prefix, an AS number or a country, and an empty
 //     `edge` removes the pin
+//   - `POST /altoroute/source`: acts on a source's maps, as in `{"source": "isp_a",
+//     "do": "release", "by": "alice"}`. `do` is `look` for changes now, `release`
+//     or `drop` of maps that are held, or `rollback` to the version before, or to
+//     `version`
 //
 // What is absent of a change stays as it is. `by` is who wants it; unless given,
 // the address that the request comes from. What is set by hand comes before what
@@ -61,6 +65,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/altoroute/ready", Handler: get(ready)},
 		{Pattern: "/altoroute/edge", Handler: post(setEdge)},
 		{Pattern: "/altoroute/pool", Handler: post(setPool)},
+		{Pattern: "/altoroute/source", Handler: post(actOnSource)},
 	}
 }
 

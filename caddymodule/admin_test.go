@@ -129,7 +129,10 @@ func TestStatus(t *testing.T) {
 	server := altotest.Start(t)
 	server.Publish(guidance("7"))
 	c := start(t, newFolder(t), `
-		server isp `+server.Directory().String()+`
+		server isp `+server.Directory().String()+` {
+			only 198.51.100.0/24
+			spool off
+		}
 		server silent http://127.0.0.1:1/directory
 		maps own {{dir}}/net.json {{dir}}/cost.json
 		geo {{dir}}/geo.mmdb
@@ -143,14 +146,19 @@ func TestStatus(t *testing.T) {
 		}
 		pool files`, "video")
 	eventually(t, "both servers were asked", func() bool {
-		return c.source("isp").State == "fresh" && c.source("silent").LastError != ""
+		isp, silent := c.source("isp"), c.source("silent")
+		return isp.State == "fresh" && isp.NextLook != nil && silent.LastError != "" && silent.NextLook != nil
 	})
 	code, header, body := c.ask("GET", "/altoroute/status")
 	if code != http.StatusOK || header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d %s", code, header.Get("Content-Type"))
 	}
 	document := func(id, location, kind string) string {
-		return `{` + id + `"location": "` + location + `", "media_type": "application/alto-` + kind + `+json", "bytes": null, "reads": 1, "read_at": null, "read_seconds": null}`
+		http := `, "http_status": 200`
+		if strings.HasPrefix(location, "{{dir}}") {
+			http = ""
+		}
+		return `{` + id + `"location": "` + location + `", "media_type": "application/alto-` + kind + `+json", "bytes": null, "reads": 1, "read_at": null, "read_seconds": null` + http + `}`
 	}
 	same(t, "status", body, c.expand(`{
 		"sources": {
@@ -159,7 +167,7 @@ func TestStatus(t *testing.T) {
 				"network_map": {"resource_id": "net", "tag": "1", "pids": 6, "prefixes": 7},
 				"cost_maps": [{"cost_mode": "numerical", "cost_metric": "routingcost", "costs": 7, "ranks": true}],
 				"resources": [`+document("", "{{dir}}/net.json", "networkmap")+`, `+document("", "{{dir}}/cost.json", "costmap")+`],
-				"age_seconds": null, "last_contact": null},
+				"age_seconds": null, "last_contact": null, "next_look": null},
 			"isp": {
 				"kind": "server", "state": "fresh",
 				"network_map": {"resource_id": "net", "tag": "7", "pids": 6, "prefixes": 7},
@@ -168,11 +176,11 @@ func TestStatus(t *testing.T) {
 					`+document("", server.Directory().String(), "directory")+`,
 					`+document(`"resource_id": "net", `, server.URL+"/networkmap/net", "networkmap")+`,
 					`+document(`"resource_id": "cost", `, server.URL+"/costmap/cost", "costmap")+`],
-				"age_seconds": null, "last_contact": null},
+				"age_seconds": null, "last_contact": null, "next_look": null, "prefixes_beyond_only": 6},
 			"silent": {
 				"kind": "server", "state": "none",
 				"resources": [{"location": "http://127.0.0.1:1/directory", "media_type": "application/alto-directory+json", "reads": 0}],
-				"last_error": null}},
+				"last_error": null, "next_look": null}},
 		"pools": {
 			"files": {"guided": true, "edges_up": 2, "edges": {
 				"fra": {"state": "up", "url": "https://fra.cdn.example.net", "pids": {"own": "cc-de", "isp": "cc-fr"}},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/geo"
@@ -63,6 +64,8 @@ type App struct {
 	// capacities. Default: 1.
 	Routers int `json:"routers,omitempty"`
 
+	ctx      caddy.Context
+	events   *caddyevents.App
 	logger   *slog.Logger
 	router   *altoroute.Router
 	sources  []*attached
@@ -81,6 +84,7 @@ type App struct {
 // attached is a source in use by this configuration.
 type attached struct {
 	*Source
+	app   *App
 	feed  *pooledFeed
 	leave func()
 	// Of the inherited maps that it stands on until it has its own.
@@ -98,6 +102,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Slogger()
 	poolLog.offer(a.logger.Handler())
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if err := a.attachEvents(ctx); err != nil {
 		return err
 	}
 	if err := a.checkNulls(); err != nil {
@@ -138,7 +145,7 @@ func (a *App) attach(s *Source) error {
 	if err != nil {
 		return fmt.Errorf("source %s: %w", s.Name, err)
 	}
-	at := &attached{Source: s, feed: f}
+	at := &attached{Source: s, app: a, feed: f}
 	a.sources = append(a.sources, at)
 	if f.Maps() == nil {
 		// Before Watch, which may bring newer ones.
@@ -146,8 +153,7 @@ func (a *App) attach(s *Source) error {
 			return err
 		}
 	}
-	rows := func(m *altoroute.NetworkMap) []string { return a.router.Rows(s.Name, m) }
-	at.leave, err = f.Watch(rows, func(m *altoroute.Maps) { a.update(s, m) })
+	at.leave, err = f.Watch(at)
 	status := a.sourceStatus(at)
 	switch {
 	case status.Maps == nil && err != nil:
@@ -203,18 +209,32 @@ func (a *App) unknownPIDs(s *Source, m *altoroute.NetworkMap) []error {
 	return errs
 }
 
-// update puts a source's new maps in force for this configuration's pools.
-func (a *App) update(s *Source, m *altoroute.Maps) {
-	if err := a.router.Update(s.Name, m); err != nil {
-		a.logger.Error("maps not in force", slog.String("source", s.Name), slog.Any("error", err))
+// Rows implements feed.Watcher.
+func (at *attached) Rows(m *altoroute.NetworkMap) []string { return at.app.router.Rows(at.Name, m) }
+
+// Shift implements feed.Watcher.
+func (at *attached) Shift(m *altoroute.Maps) altoroute.Shift {
+	s, _ := at.app.router.Shift(at.Name, m) // the feed's sets are whole
+	return s
+}
+
+// Apply implements feed.Watcher: it puts a source's maps in force for this
+// configuration's pools.
+func (at *attached) Apply(m *altoroute.Maps, ramp altoroute.Ramp) {
+	a := at.app
+	if err := a.router.Introduce(at.Name, m, ramp, time.Now()); err != nil {
+		a.logger.Error("maps not in force", slog.String("source", at.Name), slog.Any("error", err))
 		return
 	}
-	warnings := a.router.Unguided(s.Name, m)
-	if !s.local() || a.provisioned.Load() { // else Provision refuses the configuration with them
-		warnings = append(warnings, a.unknownPIDs(s, m.Network)...)
+	if m == nil {
+		return
+	}
+	warnings := a.router.Unguided(at.Name, m)
+	if !at.local() || a.provisioned.Load() { // else Provision refuses the configuration with them
+		warnings = append(warnings, a.unknownPIDs(at.Source, m.Network)...)
 	}
 	for _, err := range warnings {
-		a.logger.Warn("the maps do not cover what is configured", slog.String("source", s.Name), slog.Any("error", err))
+		a.logger.Warn("the maps do not cover what is configured", slog.String("source", at.Name), slog.Any("error", err))
 	}
 }
 

@@ -49,7 +49,7 @@ func altorouteCommand(cmd *cobra.Command) {
 	flags.BoolP("json", "", false, "Show the answer as it is")
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	cmd.AddCommand(edgeCommand(), poolCommand(), explainCommand(), statusCommand())
+	cmd.AddCommand(edgeCommand(), poolCommand(), sourceCommand(), explainCommand(), statusCommand())
 }
 
 // run makes a sub-command of what it does with the running Caddy.

@@ -20,11 +20,16 @@ import (
 // shownStatus is what the commands show of /altoroute/status.
 type shownStatus struct {
 	Sources map[string]struct {
-		Kind       string          `json:"kind"`
-		State      string          `json:"state"`
-		NetworkMap *networkMapBody `json:"network_map"`
-		AgeSeconds *float64        `json:"age_seconds"`
-		LastError  string          `json:"last_error"`
+		Kind       string                `json:"kind"`
+		State      string                `json:"state"`
+		NetworkMap *networkMapBody       `json:"network_map"`
+		AgeSeconds *float64              `json:"age_seconds"`
+		LastError  string                `json:"last_error"`
+		FromSpool  bool                  `json:"from_spool"`
+		Expired    bool                  `json:"expired"`
+		Held       *heldBody             `json:"held"`
+		Incoming   *incomingBody         `json:"incoming"`
+		SetAside   *altoroute.VersionTag `json:"set_aside"`
 	} `json:"sources"`
 	Pools map[string]struct {
 		Guided      bool                 `json:"guided"`
@@ -116,21 +121,43 @@ func (s *shownStatus) pools() table {
 	return t
 }
 
-func (s *shownStatus) text() string {
+// sources has a line for each source.
+func (s *shownStatus) sources() table {
 	t := make(table, 0, 1+len(s.Sources))
-	t = append(t, []string{"SOURCE", "KIND", "STATE", "AGE", "TAG", "PREFIXES", "ERROR"})
+	t = append(t, []string{"SOURCE", "KIND", "STATE", "AGE", "TAG", "PREFIXES", "NOTE", "ERROR"})
 	for _, name := range slices.Sorted(maps.Keys(s.Sources)) {
 		is := s.Sources[name]
-		row := []string{name, is.Kind, is.State, "", "", "", is.LastError}
+		row := []string{name, is.Kind, is.State, "", "", "", "", is.LastError}
 		if is.AgeSeconds != nil {
 			row[3] = (time.Duration(*is.AgeSeconds) * time.Second).String()
 		}
 		if is.NetworkMap != nil {
 			row[4], row[5] = is.NetworkMap.Tag, strconv.Itoa(is.NetworkMap.Prefixes)
 		}
+		var notes []string
+		if is.FromSpool {
+			notes = append(notes, "from the spool")
+		}
+		if is.Expired {
+			notes = append(notes, "too old to be used")
+		}
+		if in := is.Incoming; in != nil {
+			notes = append(notes, fmt.Sprintf("%s comes in, %.0f%% so far", in.Tag, 100*in.Share))
+		}
+		if h := is.Held; h != nil {
+			notes = append(notes, fmt.Sprintf("%s is held: %s", h.Tag, strings.Join(h.Reasons, "; ")))
+		}
+		if is.SetAside != nil {
+			notes = append(notes, is.SetAside.Tag+" is set aside")
+		}
+		row[6] = strings.Join(notes, ", ")
 		t = append(t, row)
 	}
-	return t.text() + "\n" + s.pools().text() + "\n" + s.edges().text()
+	return t
+}
+
+func (s *shownStatus) text() string {
+	return s.sources().text() + "\n" + s.pools().text() + "\n" + s.edges().text()
 }
 
 // shownExplanation is what the commands show of /altoroute/explain.

@@ -5,45 +5,6 @@ package caddymodule
 
 import "github.com/caddyserver/caddy/v2"
 
-// Source is one provider's guidance: a network map and the cost maps that
-// depend on it, from files or from an ALTO server.
-type Source struct {
-	// The name by which PIDs refer to it, as in `own/cc-de`. Default: `default`.
-	Name string `json:"name,omitempty"`
-
-	// ALTO documents, plain or gzipped: the network map first, then its cost
-	// maps, of which the first ranks unless `cost` says otherwise. Relative
-	// paths start at the working directory. A change on disk is noticed within
-	// `refresh`. Replace files by renaming new ones over them.
-	Files []string `json:"files,omitempty"`
-
-	// The URL of an ALTO server's directory (RFC 7285 §9). One at present.
-	Servers []string `json:"servers,omitempty"`
-
-	// The address space that this source may speak for. Of clients outside it
-	// is not asked; edges are placed by its whole map. Default: everywhere.
-	Only []string `json:"only,omitempty"`
-
-	// The resource id of the network map to use of a server. Default: the
-	// directory's default network map.
-	NetworkMap string `json:"network_map,omitempty"`
-
-	// The cost type that ranks. Default: that of the first of `files`, or
-	// `routingcost` of a server, numerical before ordinal.
-	Cost *CostType `json:"cost,omitempty"`
-
-	// How often to look for changes. Default: `2s` for files, `5m` for servers.
-	Refresh caddy.Duration `json:"refresh,omitempty"`
-}
-
-// CostType picks a cost map by what it measures.
-type CostType struct {
-	// The cost metric, for example `routingcost` (RFC 7285 §6.1.1).
-	Metric string `json:"metric"`
-	// The cost mode: `numerical` or `ordinal` (RFC 7285 §6.1.2). Default: either.
-	Mode string `json:"mode,omitempty"`
-}
-
 // Edge is a place that serves content.
 type Edge struct {
 	// Unique among the edges. Content is spread by name, so that renaming an

@@ -169,6 +169,7 @@ func healthOf(s health.State) altoroute.Health {
 // tick is what an app does once a second.
 func (a *App) tick(now time.Time) {
 	a.router.Tick(now)
+	unguided.tick(a.router)
 	panics := make(map[string]bool)
 	for _, pool := range a.router.Pools() {
 		if is := a.router.PoolCondition(pool); is.Panic {

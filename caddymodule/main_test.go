@@ -24,6 +24,18 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
 )
 
+// TestMain gives all tests a data directory of their own.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "ar")
+	if err != nil {
+		panic(err)
+	}
+	_ = os.Setenv("XDG_DATA_HOME", dir)
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
 // A folder holds a test's files. What is put there looks as if it had been
 // there for a while, each version at another time, so that the file system's
 // clock does not decide whether it is read again.

@@ -101,6 +101,11 @@ var (
 	mapChecks        = desc("map_checks_total", "Looks for new maps.", "source")
 	mapUpdates       = desc("map_updates_total", "Sets of maps that came in force.", "source")
 	mapRefusals      = desc("map_refusals_total", "New maps that were refused, by reason; a fault that lasts counts once.", "source", "reason")
+	mapHeld          = desc("map_held", "1 while a set of maps is held because it would change too much.", "source")
+	mapHolds         = desc("map_holds_total", "Sets of maps that were held.", "source")
+	mapIncoming      = desc("map_incoming_share", "The share of the content for which maps decide that come in force by degrees; 0 where none do.", "source")
+	mapBeyond        = desc("map_prefixes_beyond_only", "Prefixes of the map in force that are ignored because they are outside of the space that the source may speak for.", "source")
+	poolUnguidedFor  = desc("pool_without_guidance_seconds_total", "Time in which no source in force had a cost for the pool.", "pool")
 	documentReads    = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document", "media_type")
 	documentBytes    = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document", "media_type")
 	edgeState        = desc("edge_state", "1 for the state that the edge is in for clients of the family.", "edge", "family", "state")
@@ -126,7 +131,7 @@ var (
 // Describe implements prometheus.Collector.
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals,
+		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals, mapHeld, mapHolds, mapIncoming, mapBeyond, poolUnguidedFor,
 		edgeState, edgeLoad, edgeChecks, edgeChecksFailed, edgeCapacity, edgeRate, edgeDemotions, poolUp, poolPanic, poolUnguided, poolDivided, poolHot, suspectSelf,
 		documentReads, documentBytes, geoCacheEntries, geoCacheHits, geoCacheMisses, geoBuilt, geoRefused,
 	} {
@@ -142,11 +147,14 @@ func (stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, s := range app.sources {
 		collectSource(ch, s.Name, app.sourceStatus(s))
+		gauge(ch, mapIncoming, app.router.Incoming(s.Name).Share, s.Name)
+		gauge(ch, mapBeyond, float64(app.router.Beyond(s.Name)), s.Name)
 	}
 	collectEdges(ch, app)
 	for _, pool := range app.router.Pools() {
 		is := app.router.PoolCondition(pool)
 		gauge(ch, poolUp, float64(is.Up), pool)
+		ch <- prometheus.MustNewConstMetric(poolUnguidedFor, prometheus.CounterValue, unguided.seconds(pool), pool)
 		gauge(ch, poolPanic, boolean(is.Panic), pool)
 		gauge(ch, poolUnguided, boolean(is.Unguided), pool)
 		gauge(ch, poolDivided, float64(is.Divided), pool)
@@ -218,6 +226,8 @@ func collectSource(ch chan<- prometheus.Metric, name string, s feed.Status) {
 	}
 	counter(ch, mapChecks, s.Checks, name)
 	counter(ch, mapUpdates, s.Updates, name)
+	gauge(ch, mapHeld, boolean(s.Held != nil), name)
+	counter(ch, mapHolds, s.Holds, name)
 	for _, reason := range feed.Refusals {
 		counter(ch, mapRefusals, s.Refusals[reason], name, string(reason))
 	}

@@ -5,7 +5,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -38,104 +37,6 @@ func (p *parser) option() error {
 		return p.health()
 	case "routers":
 		return p.number(&p.app.Routers, "how many routers share the edges")
-	}
-	return p.unrecognized()
-}
-
-func (p *parser) source() error {
-	s, err := p.sourceArgs()
-	if err != nil {
-		return err
-	}
-	wrap, name := p.at(), "source "+s.name()
-	if s.Name == "" && p.has(name) {
-		return p.Errf("a source without a name is called %s, and there is one already: give each a name", s.name())
-	}
-	if err := p.once(name); err != nil {
-		return err
-	}
-	if err := p.block(name, func() error { return p.sourceOption(s) }); err != nil {
-		return err
-	}
-	p.app.Sources = append(p.app.Sources, s)
-	if slices.ContainsFunc(append(slices.Clone(s.Servers), s.Only...), hasPlaceholder) {
-		return nil
-	}
-	check := *s
-	if _, err := check.config(); err != nil {
-		return wrap(err)
-	}
-	return nil
-}
-
-// sourceArgs reads `maps [<source>] <files...>` or `server [<source>] <url>`.
-func (p *parser) sourceArgs() (*Source, error) {
-	s, kind := new(Source), p.Val()
-	isPlace, right := isMaps, "is not a file of maps: its name must end in .json or .json.gz"
-	if kind == "server" {
-		isPlace, right = isDirectory, "is not the URL of a directory: write https://host/path"
-	}
-	args := p.RemainingArgs()
-	for _, arg := range args {
-		if kind == "maps" && strings.Contains(arg, "://") {
-			return nil, p.Errf("%q is a URL: write server and the URL of an ALTO server's directory", arg)
-		}
-	}
-	if len(args) > 0 && !isPlace(args[0]) {
-		if altoroute.CheckName(args[0]) != nil {
-			return nil, p.Errf("%q is not the name of a source, and %s", args[0], right)
-		}
-		s.Name, args = args[0], args[1:]
-	}
-	for _, arg := range args {
-		if !isPlace(arg) {
-			return nil, p.Errf("%q %s", arg, right)
-		}
-	}
-	if len(args) == 0 {
-		return nil, p.ArgErr()
-	}
-	if kind == "server" {
-		s.Servers = args
-	} else {
-		s.Files = args
-	}
-	return s, nil
-}
-
-func isMaps(arg string) bool {
-	return strings.HasSuffix(arg, ".json") || strings.HasSuffix(arg, ".json.gz")
-}
-
-func isDirectory(arg string) bool { return strings.Contains(arg, "://") || hasPlaceholder(arg) }
-
-func (p *parser) sourceOption(s *Source) error {
-	switch p.Val() {
-	case "only":
-		return p.list(&s.Only, func(arg string) error {
-			_, err := altoroute.ParsePrefix(arg)
-			return err
-		})
-	case "network_map":
-		return p.single(&s.NetworkMap)
-	case "cost":
-		if err := p.once("cost"); err != nil {
-			return err
-		}
-		args := p.RemainingArgs()
-		if len(args) < 1 || len(args) > 2 {
-			return p.ArgErr()
-		}
-		s.Cost = &CostType{Metric: args[0]}
-		if len(args) == 2 {
-			s.Cost.Mode = args[1]
-		}
-		return nil
-	case "refresh":
-		if err := p.duration(&s.Refresh); err != nil {
-			return err
-		}
-		return p.wrapped(s.checkRefresh())
 	}
 	return p.unrecognized()
 }

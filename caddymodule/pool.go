@@ -6,15 +6,19 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute/feed"
+	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 	"github.com/altoroute/caddy-alto/altoroute/health"
 	"github.com/altoroute/caddy-alto/geo"
 )
@@ -60,16 +64,48 @@ func acquireFeed(s *Source) (*pooledFeed, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Logger = slog.New(poolLog)
+	cfg.Logger, cfg.Notify = slog.New(poolLog), notify
 	identity := *s
 	identity.Only = nil
 	if identity.Files, err = absolute(s.Files); err != nil {
 		return nil, err
 	}
 	return acquire(feeds, identity, func(key string) (*pooledFeed, error) {
+		if cfg.Client.HTTP, err = s.httpClient(); err != nil {
+			return nil, err
+		}
+		if cfg.Spool, err = s.openSpool(identity.Files); err != nil {
+			return nil, err
+		}
 		f, err := feed.New(cfg)
 		return &pooledFeed{f, key}, err
 	})
+}
+
+// openSpool returns where the source's last good maps are kept, nil for nowhere. What
+// was kept is the source's as long as it says where its maps are in the same words.
+func (s *Source) openSpool(files []string) (*spool.Spool, error) {
+	if s.Spool == "off" {
+		return nil, nil //nolint:nilnil // as the feed has it
+	}
+	place := struct {
+		Files, Servers []string
+		NetworkMap     string
+		Cost           *CostType
+	}{Files: files, NetworkMap: s.NetworkMap, Cost: s.Cost}
+	for _, server := range s.Servers {
+		place.Servers = append(place.Servers, withoutSecrets(server))
+	}
+	identity, err := json.Marshal(place)
+	if err != nil {
+		return nil, err
+	}
+	folder := s.Spool
+	if folder == "" {
+		// Several Caddys may share a data directory.
+		folder = filepath.Join(caddy.AppDataDir(), "altoroute", "spool", fmt.Sprintf("%s-%016x", s.Name, xxhash.Sum64(identity)))
+	}
+	return spool.New(spool.Config{Folder: folder, Source: string(identity)})
 }
 
 // acquire takes a reference to the value of an identity, made if there is none

@@ -36,6 +36,59 @@ type sourceBody struct {
 	AgeSeconds  *float64        `json:"age_seconds,omitempty"`
 	LastContact *time.Time      `json:"last_contact,omitempty"`
 	LastError   string          `json:"last_error,omitempty"`
+	// Server is the one in use, where there are several.
+	Server string `json:"server,omitempty"`
+	// NextLook is when the source is looked at next.
+	NextLook *time.Time `json:"next_look,omitempty"`
+	// FromSpool is true as long as the maps in force are the spool's and the source
+	// has neither confirmed nor replaced them.
+	FromSpool bool `json:"from_spool,omitempty"`
+	// Expired is true when the last contact is too long ago for the maps to be used.
+	Expired bool `json:"expired,omitempty"`
+	// BeyondOnly is how many prefixes are ignored because they are outside of `only`.
+	BeyondOnly int           `json:"prefixes_beyond_only,omitempty"`
+	Held       *heldBody     `json:"held,omitempty"`
+	Incoming   *incomingBody `json:"incoming,omitempty"`
+	// SetAside is the version that was dropped or replaced by hand.
+	SetAside *altoroute.VersionTag `json:"set_aside,omitempty"`
+	// Versions are on disk and can be put back, the newest first.
+	Versions []versionBody `json:"versions,omitempty"`
+}
+
+// heldBody is a set of maps that is not let in yet.
+type heldBody struct {
+	altoroute.VersionTag
+	PIDs     int        `json:"pids"`
+	Prefixes int        `json:"prefixes"`
+	Since    *time.Time `json:"since"`
+	// Until is when they are let in by themselves; absent is never.
+	Until   *time.Time `json:"until,omitempty"`
+	Reasons []string   `json:"reasons"`
+	// Sampled is how many recent requests were decided again, Moved how many of
+	// them would go elsewhere.
+	Sampled int        `json:"sampled_requests"`
+	Moved   int        `json:"moved_requests"`
+	Moves   []moveBody `json:"moves,omitempty"`
+}
+
+type moveBody struct {
+	From     string `json:"from"`
+	To       string `json:"to"`
+	Requests int    `json:"requests"`
+}
+
+// incomingBody is a set of maps that comes in force by degrees.
+type incomingBody struct {
+	altoroute.VersionTag
+	Share float64    `json:"share"`
+	Since *time.Time `json:"since"`
+	Until *time.Time `json:"until"`
+}
+
+type versionBody struct {
+	Version uint64 `json:"version"`
+	altoroute.VersionTag
+	InForce *time.Time `json:"in_force"`
 }
 
 type networkMapBody struct {
@@ -58,6 +111,7 @@ type resourceBody struct {
 	Reads      uint64     `json:"reads"`
 	ReadAt     *time.Time `json:"read_at,omitempty"`
 	Seconds    float64    `json:"read_seconds,omitempty"`
+	HTTPStatus int        `json:"http_status,omitempty"`
 }
 
 type poolBody struct {
@@ -127,7 +181,7 @@ type cacheBody struct {
 func status(app *App, _ url.Values) (int, any, error) {
 	body := statusBody{Sources: make(map[string]sourceBody), Pools: make(map[string]poolBody)}
 	for _, s := range app.sources {
-		body.Sources[s.Name] = describeSource(app.sourceStatus(s))
+		body.Sources[s.Name] = app.describeSource(s)
 	}
 	for _, name := range app.router.Pools() {
 		body.Pools[name] = app.describePool(name)
@@ -208,7 +262,9 @@ func (a *App) sourceStatus(s *attached) feed.Status {
 	return status
 }
 
-func describeSource(s feed.Status) sourceBody {
+// describeSource shows a source.
+func (a *App) describeSource(at *attached) sourceBody {
+	s := a.sourceStatus(at)
 	body := sourceBody{Kind: s.Kind, State: s.State(), Resources: []resourceBody{}}
 	if s.Maps != nil {
 		n := s.Maps.Network
@@ -220,16 +276,46 @@ func describeSource(s feed.Status) sourceBody {
 	for _, r := range s.Resources {
 		body.Resources = append(body.Resources, resourceBody{
 			ResourceID: r.ResourceID, Location: r.Name, MediaType: r.MediaType,
-			Bytes: r.Bytes, Reads: r.Reads, ReadAt: moment(r.ReadAt), Seconds: r.Duration.Seconds(),
+			Bytes: r.Bytes, Reads: r.Reads, ReadAt: moment(r.ReadAt), Seconds: r.Duration.Seconds(), HTTPStatus: r.HTTP,
 		})
 	}
 	if !s.Since.IsZero() {
 		age := time.Since(s.Since).Seconds()
 		body.AgeSeconds = &age
 	}
-	body.LastContact = moment(s.LastContact)
+	body.LastContact, body.NextLook = moment(s.LastContact), moment(s.Next)
+	body.FromSpool, body.Expired = s.Spooled, s.Expired
 	if s.Err != nil {
 		body.LastError = s.Err.Error()
+	}
+	body.Held = describeHeld(s.Held)
+	if s.Aside != (altoroute.VersionTag{}) {
+		body.SetAside = &s.Aside
+	}
+	if len(at.Servers) > 1 {
+		body.Server = s.Origin
+	}
+	body.BeyondOnly = a.router.Beyond(at.Name)
+	if in := a.router.Incoming(at.Name); in.Maps != nil {
+		body.Incoming = &incomingBody{in.Maps.Network.Tag(), in.Share, moment(in.Ramp.Since), moment(in.Ramp.Since.Add(in.Ramp.Over))}
+	}
+	for _, v := range at.feed.Versions() {
+		body.Versions = append(body.Versions, versionBody{v.Sequence, v.Tag, moment(v.InForce)})
+	}
+	return body
+}
+
+func describeHeld(h *feed.Held) *heldBody {
+	if h == nil {
+		return nil
+	}
+	n := h.Maps.Network
+	body := &heldBody{
+		VersionTag: n.Tag(), PIDs: n.PIDs(), Prefixes: n.Prefixes(), Since: moment(h.Since), Until: moment(h.Until),
+		Reasons: h.Reasons, Sampled: h.Shift.Sampled, Moved: h.Shift.Moved,
+	}
+	for _, m := range h.Shift.Moves {
+		body.Moves = append(body.Moves, moveBody{m.From, m.To, m.Count})
 	}
 	return body
 }

@@ -15,13 +15,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute"
-	"github.com/altoroute/caddy-alto/altoroute/alto"
-	"github.com/altoroute/caddy-alto/altoroute/feed"
 	"github.com/altoroute/caddy-alto/geo"
 )
 
@@ -39,6 +36,13 @@ func (a *App) expand(repl *caddy.Replacer) {
 		all(s.Servers)
 		all(s.Only)
 		one(&s.NetworkMap)
+		one(&s.CA)
+		one(&s.Spool)
+		if c := s.Auth; c != nil {
+			for _, member := range []*string{&c.Username, &c.Password, &c.Token, &c.Certificate, &c.Key} {
+				one(member)
+			}
+		}
 	}
 	for _, e := range a.Edges {
 		one(&e.URL)
@@ -114,86 +118,6 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 	cfg.Ramp, cfg.Routers = a.Health.ramp(), a.Routers
 	_, err = a.targets()
 	return cfg, err
-}
-
-// name is what the source is called where the configuration gives no name.
-func (s *Source) name() string {
-	return cmp.Or(s.Name, altoroute.DefaultName)
-}
-
-func (s *Source) local() bool { return len(s.Files) > 0 }
-
-func (s *Source) config() (altoroute.Source, error) {
-	s.Name = s.name()
-	made := altoroute.Source{Name: s.Name}
-	fail := func(format string, args ...any) (altoroute.Source, error) {
-		return made, fmt.Errorf("source %s: %w", s.Name, fmt.Errorf(format, args...))
-	}
-	if err := altoroute.CheckName(s.Name); err != nil {
-		return made, fmt.Errorf("source: %w", err)
-	}
-	for _, only := range s.Only {
-		p, err := altoroute.ParsePrefix(only)
-		if err != nil {
-			return fail("only: %w", err)
-		}
-		made.Only = append(made.Only, p)
-	}
-	switch {
-	case s.local() == (len(s.Servers) > 0):
-		return fail("give either files or a server")
-	case len(s.Files) == 1:
-		return fail("%s is the network map: a cost map must follow it", s.Files[0])
-	case len(s.Servers) > 1:
-		return fail("several servers for one source are not supported: give one")
-	case s.local() && s.NetworkMap != "":
-		return fail("network_map is for servers: of files the first is the network map")
-	}
-	for i, file := range s.Files {
-		if slices.Contains(s.Files[:i], file) {
-			return fail("file %s is named twice: remove one", file)
-		}
-	}
-	if c := s.Cost; c != nil {
-		if err := alto.CheckCostMetric(c.Metric); err != nil {
-			return fail("cost: %w", err)
-		}
-		if err := alto.CheckCostMode(cmp.Or(c.Mode, "numerical")); err != nil {
-			return fail("cost: %w", err)
-		}
-	}
-	if err := s.checkRefresh(); err != nil {
-		return fail("%w", err)
-	}
-	if _, err := s.feedConfig(); err != nil {
-		return fail("%w", err)
-	}
-	return made, nil
-}
-
-func (s *Source) checkRefresh() error {
-	if d := time.Duration(s.Refresh); d < 0 || d > 0 && d < time.Second {
-		return fmt.Errorf("refresh %s is too often: write at least 1s", d)
-	}
-	return nil
-}
-
-// feedConfig translates what the feed needs to know.
-func (s *Source) feedConfig() (feed.Config, error) {
-	cfg := feed.Config{Name: s.Name, Files: s.Files, NetworkMap: s.NetworkMap, Refresh: time.Duration(s.Refresh)}
-	if s.Cost != nil {
-		cfg.Cost = altoroute.CostInfo{Metric: s.Cost.Metric, Mode: s.Cost.Mode}
-	}
-	if !s.local() {
-		u, err := url.Parse(s.Servers[0])
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-			// What stands before an @ may be a secret, either half of it.
-			shown := s.Servers[0][strings.LastIndexByte(s.Servers[0], '@')+1:]
-			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", shown)
-		}
-		cfg.Directory = u
-	}
-	return cfg, nil
 }
 
 func (e *Edge) config() (altoroute.Edge, error) {

@@ -256,7 +256,12 @@ func (f *Feed) Start() {
 	var ctx context.Context
 	ctx, f.stop = context.WithCancel(context.Background())
 	f.stopped = make(chan struct{})
-	go f.follow(ctx)
+	var wait time.Duration
+	if f.local() {
+		wait = f.cfg.Refresh // Watch has read them
+	}
+	f.status.Next = time.Now().Add(wait)
+	go f.follow(ctx, wait)
 }
 
 // Stop ends what Start began and waits for it. The last set of maps stays
@@ -272,12 +277,8 @@ func (f *Feed) Stop() {
 }
 
 // follow looks for changes until the context ends.
-func (f *Feed) follow(ctx context.Context) {
+func (f *Feed) follow(ctx context.Context, wait time.Duration) {
 	defer close(f.stopped)
-	var wait time.Duration
-	if f.local() {
-		wait = f.cfg.Refresh // Watch has read them
-	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {

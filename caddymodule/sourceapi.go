@@ -1,0 +1,139 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// sourceAnswer is what /altoroute/source answers: how the source is after it.
+type sourceAnswer struct {
+	Source string     `json:"source"`
+	Status sourceBody `json:"status"`
+}
+
+// What can be done with a source's maps by hand.
+const (
+	doLook     = "look"     // look for changes now
+	doRelease  = "release"  // let in what is held
+	doDrop     = "drop"     // put aside what is held
+	doRollback = "rollback" // put a version back that is kept
+)
+
+// actOnSource does something with a source's maps.
+func actOnSource(app *App, m *members) (any, error) {
+	name := m.text("source", "the name of a source")
+	what := m.text("do", "look, release, drop or rollback")
+	version := m.number("version", "one that the status shows, or leave it out for the one before")
+	by := m.who()
+	if err := m.end(); err != nil {
+		return nil, err
+	}
+	at, err := app.source(name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case what == nil:
+		return nil, errors.New("do is missing: write look, release, drop or rollback")
+	case version != nil && (*what != doRollback || *version < 1 || *version != float64(uint64(*version))):
+		return nil, fmt.Errorf("version %v: it is for rollback, and a number that the status shows", *version)
+	}
+	switch *what {
+	case doLook:
+		at.feed.Look()
+	case doRelease:
+		err = at.feed.Release()
+	case doDrop:
+		err = at.feed.Drop()
+	case doRollback:
+		sequence := uint64(0)
+		if version != nil {
+			sequence = uint64(*version)
+		}
+		err = at.feed.PutBack(sequence)
+	default:
+		err = fmt.Errorf("do: %q is none of look, release, drop and rollback", *what)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", at.Name, err)
+	}
+	app.logger.Info("source set by hand", slog.String("source", at.Name), slog.String("do", *what), slog.String("by", by))
+	return sourceAnswer{at.Name, app.describeSource(at)}, nil
+}
+
+// source returns a source by name; without one, the only one.
+func (a *App) source(name *string) (*attached, error) {
+	names := make([]string, len(a.sources))
+	for i, s := range a.sources {
+		if names[i] = s.Name; name != nil && *name == s.Name || name == nil && len(a.sources) == 1 {
+			return s, nil
+		}
+	}
+	slices.Sort(names)
+	if name == nil {
+		return nil, fmt.Errorf("source is missing; the sources are %s", strings.Join(names, ", "))
+	}
+	return nil, fmt.Errorf("source: there is no source %q; the sources are %s", *name, strings.Join(names, ", "))
+}
+
+func sourceCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "source [<source> [look | release | drop | rollback [<version>]]]",
+		Short: "Lists the sources, or acts on one's maps",
+		Long: `Without more, lists the sources, or one of them. Otherwise:
+
+look: the source is looked at now, whatever it has said of when
+
+release: maps that are held because they would change too much come in force, all at
+once
+
+drop: maps that are held are put aside, until the source has others
+
+rollback: an earlier version comes in force, the one before or one that the status
+shows; the one that it replaces is put aside, until the source has another`,
+		Example: `  caddy altoroute source
+  caddy altoroute source isp_a release
+  caddy altoroute source isp_a rollback`,
+	}
+	addBy(cmd)
+	return run(cmd, func(c *call) error {
+		args := c.Args()
+		if len(args) < 2 {
+			return c.list(args, "source", (*shownStatus).sources)
+		}
+		change := map[string]any{"source": args[0], "do": args[1]}
+		switch {
+		case len(args) == 3 && args[1] == doRollback:
+			var version uint64
+			if _, err := fmt.Sscan(args[2], &version); err != nil {
+				return fmt.Errorf("version %q: write a number that the status shows", args[2])
+			}
+			change["version"] = version
+		case len(args) > 2:
+			return c.misused()
+		}
+		var answer sourceAnswer
+		return c.set("source", change, &answer, func() string {
+			is := answer.Status
+			text := fmt.Sprintf("source %s: %s", answer.Source, is.State)
+			if is.NetworkMap != nil {
+				text += ", version " + is.NetworkMap.Tag
+			}
+			if is.Held != nil {
+				text += ", version " + is.Held.Tag + " is held"
+			}
+			if is.SetAside != nil {
+				text += ", version " + is.SetAside.Tag + " is set aside"
+			}
+			return printable(text)
+		})
+	})
+}
