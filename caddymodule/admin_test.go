@@ -176,7 +176,7 @@ func TestStatus(t *testing.T) {
 					`+document("", server.Directory().String(), "directory")+`,
 					`+document(`"resource_id": "net", `, server.URL+"/networkmap/net", "networkmap")+`,
 					`+document(`"resource_id": "cost", `, server.URL+"/costmap/cost", "costmap")+`],
-				"age_seconds": null, "last_contact": null, "next_look": null, "prefixes_beyond_only": 6},
+				"age_seconds": null, "last_contact": null, "next_look": null, "prefixes_beyond_only": 5},
 			"silent": {
 				"kind": "server", "state": "none",
 				"resources": [{"location": "http://127.0.0.1:1/directory", "media_type": "application/alto-directory+json", "reads": 0}],

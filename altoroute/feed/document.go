@@ -84,7 +84,9 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 	digest := xxhash.New()
 	copies := io.Writer(digest)
 	var stored *spool.Writer
-	if _, spooled := d.open.(*spoolOpener); d.cfg.Spool != nil && !spooled && d.mediaType != alto.MediaTypeDirectory {
+	// Files are copied when they are in force: they are read before that, too, and by
+	// whoever only checks the configuration.
+	if _, remote := d.open.(*serverOpener); d.cfg.Spool != nil && remote && d.mediaType != alto.MediaTypeDirectory {
 		stored = d.cfg.Spool.NewWriter()
 		copies = io.MultiWriter(digest, stored)
 	}
@@ -120,6 +122,7 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 // before.
 func (d *document) keepStored(stored *spool.Writer) {
 	if stored == nil {
+		d.content = spool.Content{}
 		return
 	}
 	content, err := stored.Keep()
@@ -131,6 +134,22 @@ func (d *document) keepStored(stored *spool.Writer) {
 		d.writer.Discard() // which leaves it, where it is part of a set
 	}
 	d.content, d.writer = content, stored
+}
+
+// copyToSpool has the spool keep the content that was read last, unless there is other
+// content now.
+func (d *document) copyToSpool(ctx context.Context) {
+	body, err := d.open.open(ctx, false)
+	if err != nil {
+		return // the next look tells
+	}
+	defer body.Close()
+	digest, stored := xxhash.New(), d.cfg.Spool.NewWriter()
+	if _, err := io.Copy(io.MultiWriter(digest, stored), body); err != nil || digest.Sum64() != d.sum {
+		stored.Discard()
+		return
+	}
+	d.keepStored(stored)
 }
 
 // log writes a line for each request to a server.

@@ -270,9 +270,17 @@ func (f *Feed) Stop() {
 	f.mu.Lock()
 	stop, stopped := f.stop, f.stopped
 	f.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-stopped
+	if stop == nil {
+		return
+	}
+	stop()
+	<-stopped
+	for _, o := range f.origins {
+		for _, d := range o.all() {
+			if d.writer != nil {
+				d.writer.Discard() // what is part of no set
+			}
+		}
 	}
 }
 

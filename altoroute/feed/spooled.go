@@ -193,15 +193,22 @@ func (f *Feed) store(now time.Time) {
 		return
 	}
 	f.mu.Lock()
-	newest, since, err := f.newest(), f.status.Since, f.status.Err
+	newest, since, err, started := f.newest(), f.status.Since, f.status.Err, f.stop != nil
 	f.mu.Unlock()
-	if newest == nil || err != nil || newest == f.stored && now.Sub(f.storedAt) < restoreAfter {
+	if newest == nil || err != nil || f.local() && !started || newest == f.stored && now.Sub(f.storedAt) < restoreAfter {
 		return
 	}
 	for i, d := range newest.docs {
-		if i < len(newest.sums) && d.sum == newest.sums[i] {
-			newest.spooled[i] = d.describeStored()
+		if _, spooled := d.open.(*spoolOpener); spooled || d.sum != newest.sums[i] {
+			continue
 		}
+		if f.local() && d.content == (spool.Content{}) {
+			d.copyToSpool(context.Background())
+		}
+		newest.spooled[i] = d.describeStored()
+	}
+	if slices.ContainsFunc(newest.spooled, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
+		return // it has changed since: the next set is stored
 	}
 	f.storedAt = now
 	if _, err := f.cfg.Spool.Commit(newest.spooled, since); err != nil {
