@@ -25,11 +25,22 @@ func readme(t *testing.T) string {
 	return string(b)
 }
 
-// blocks returns the README's code blocks of a language.
+// options returns the page of every option.
+func options(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../caddymodule/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// blocks returns the code blocks of a language, of the README and of the page of
+// options.
 func blocks(t *testing.T, language string) []string {
 	t.Helper()
 	var found []string
-	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(readme(t)+options(t), -1) {
 		found = append(found, m[1])
 	}
 	if len(found) == 0 {

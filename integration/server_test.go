@@ -40,6 +40,7 @@ const serverCaddyfile = `{
 	altoroute {
 		server isp %s {
 			refresh 1s
+			guard off # the test moves all it has
 		}
 		edge a https://a.example.net pid-a
 		edge b https://b.example.net {
