@@ -89,8 +89,8 @@ type Feed struct {
 	at       int        // the origin in use
 	tryAt    time.Time  // when to try those again that are preferred to it
 	failures int        // in a row
-	stored   *set       // the newest one in the spool
-	storedAt time.Time
+	stored   *set       // the newest one in the spool, or that could not be written there
+	storedAt time.Time  // when that was tried last
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
 	watchers   []*watching
@@ -180,7 +180,7 @@ func (f *Feed) Watch(watcher Watcher) (stop func(), err error) {
 		err = f.refresh(context.Background())
 	}
 	if f.Maps() == nil {
-		f.recall()
+		f.recall(err)
 	}
 	f.publish()
 	if f.Maps() != nil {
@@ -314,11 +314,12 @@ func (f *Feed) until(now time.Time, err error) time.Duration {
 		failures := f.failures
 		f.cycle.Unlock()
 		wait = min(firstRetry<<min(max(failures-1, 0), 16), f.cfg.Refresh)
-		if refused, ok := errors.AsType[*alto.StatusError](err); ok {
-			wait = max(wait, min(refused.RetryAfter, maxRetryAfter))
-		}
 		// Routers that were started together must not ask together.
 		wait = wait - wait/10 + rand.N(wait/5+1) //nolint:gosec // as above
+		if refused, ok := errors.AsType[*alto.StatusError](err); ok {
+			after := min(refused.RetryAfter, maxRetryAfter)
+			wait = max(wait, after+rand.N(after/10+1)) //nolint:gosec // as above
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -65,7 +65,7 @@ type Held struct {
 func (f *Feed) admit(made *set, now time.Time) {
 	rows := f.rows(made.maps.Network)
 	f.mu.Lock()
-	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || f.held.same(made, rows) || f.aside.same(made, rows)
+	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || f.held.same(made, rows) || f.aside.same(made, nil)
 	f.mu.Unlock()
 	var reasons []string
 	var shift altoroute.Shift
@@ -77,12 +77,15 @@ func (f *Feed) admit(made *set, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.aside.same(made, rows) || f.held.same(made, rows):
+	case f.aside.same(made, nil): // also where rows are wanted that it lacks
+		f.unhold("the source has what was put aside")
+	case f.held.same(made, rows):
 	case f.incoming.same(made, rows):
 		f.unhold("the source has what is coming in")
 	case f.base.same(made, rows):
 		f.unhold("the source has what is in force")
-		f.incoming, f.status.Ramp = nil, altoroute.Ramp{} // it thought better of it
+		f.incoming, f.status.Ramp = nil, altoroute.Ramp{}     // it thought better of it
+		f.base.docs, f.base.spooled = made.docs, made.spooled // of the origin in use, which confirms them
 		f.aside = nil
 	case len(reasons) > 0:
 		events = f.hold(made, reasons, shift, now)
@@ -103,7 +106,7 @@ func (f *Feed) judge(before, made *set) (reasons []string, worst altoroute.Shift
 	if slices.Equal(before.sums, made.sums) || !keepsRows(before.maps, f.rows(had)) {
 		return nil, worst
 	}
-	moved, lost := cmp.Or(f.cfg.Guard.Moved, DefaultMoved), cmp.Or(f.cfg.Guard.Lost, DefaultLost)
+	lost := cmp.Or(f.cfg.Guard.Lost, DefaultLost)
 	if fewer := had.Prefixes() - has.Prefixes(); float64(fewer) > lost*float64(had.Prefixes()) {
 		reasons = append(reasons, fmt.Sprintf("it has %d prefixes, %s fewer than the %d in force", has.Prefixes(), percent(fewer, had.Prefixes()), had.Prefixes()))
 	}
@@ -113,17 +116,37 @@ func (f *Feed) judge(before, made *set) (reasons []string, worst altoroute.Shift
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
 	for i, w := range f.watchers {
-		if shift := w.Shift(made.maps); i == 0 || shift.Moved > worst.Moved || len(shift.Uncosted) > len(worst.Uncosted) {
+		shift := w.Shift(made.maps)
+		for _, reason := range f.cfg.Guard.against(shift) {
+			if !slices.Contains(reasons, reason) {
+				reasons = append(reasons, reason)
+			}
+		}
+		if i == 0 || cmp.Or(cmp.Compare(telling(shift), telling(worst)), cmp.Compare(len(shift.Uncosted), len(worst.Uncosted))) > 0 {
 			worst = shift
 		}
 	}
-	if len(worst.Uncosted) > 0 {
-		reasons = append(reasons, "it leaves edges without any cost: "+strings.Join(worst.Uncosted, ", "))
-	}
-	if worst.Sampled >= leastSampled && worst.Share() > moved {
-		reasons = append(reasons, fmt.Sprintf("it moves %d of %d recent requests, %s", worst.Moved, worst.Sampled, percent(worst.Moved, worst.Sampled)))
-	}
 	return reasons, worst
+}
+
+// against returns what is too much of what a set would move for one watcher.
+func (g *Guard) against(shift altoroute.Shift) (reasons []string) {
+	if len(shift.Uncosted) > 0 {
+		reasons = append(reasons, "it leaves edges without any cost: "+strings.Join(shift.Uncosted, ", "))
+	}
+	if telling(shift) > cmp.Or(g.Moved, DefaultMoved) {
+		reasons = append(reasons, fmt.Sprintf("it moves %d of %d recent requests, %s", shift.Moved, shift.Sampled, percent(shift.Moved, shift.Sampled)))
+	}
+	return reasons
+}
+
+// telling returns the share of recent requests that would move, where they are enough
+// to mean something.
+func telling(shift altoroute.Shift) float64 {
+	if shift.Sampled < leastSampled {
+		return 0
+	}
+	return shift.Share()
 }
 
 func percent(part, whole int) string { return fmt.Sprintf("%.0f %%", 100*float64(part)/float64(whole)) }

@@ -4,254 +4,260 @@
 package feed
 
 import (
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
 )
 
-// guarded is a feed of files whose watcher says what new maps would move.
-type guarded struct {
-	*subject
-	d      *folder
+// heard collects events.
+type heard struct {
+	mu     sync.Mutex
 	events []Event
 }
 
-func newGuarded(t *testing.T, g Guard) *guarded {
+func (h *heard) add(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+// kinds returns what was heard since the last call: kinds and tags.
+func (h *heard) kinds() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	kinds := make([]string, 0, len(h.events))
+	for _, e := range h.events {
+		kinds = append(kinds, string(e.Kind)+" "+e.Tag.Tag)
+	}
+	h.events = nil
+	return strings.Join(kinds, ", ")
+}
+
+// unwired returns a server without a network and a feed of it that is not started.
+// Version 1 is in force.
+func unwired(t *testing.T, cfg Config) (*wire, *subject, *heard) {
 	t.Helper()
-	made := &guarded{d: newFolder(t)}
-	made.put("1", 1)
-	made.subject = watch(t, Config{
-		Files: []string{made.d.file("net"), made.d.file("cost")}, Guard: g,
-		Notify: func(e Event) { made.events = append(made.events, e) },
-	}, "a")
-	return made
-}
-
-// put publishes a version.
-func (g *guarded) put(tag string, ab float64) {
-	g.d.put("net", networkDocument(tag))
-	g.d.put("cost", costDocument(tag, ab, numerical))
-}
-
-// moves has any other set move so many of a hundred requests.
-func (g *guarded) moves(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shift = altoroute.Shift{Sampled: 100, Moved: n, Moves: []altoroute.Move{{From: "fra", To: "par", Count: n}}}
-}
-
-func (g *guarded) kinds() string {
-	kinds := make([]string, len(g.events))
-	for i, e := range g.events {
-		kinds[i] = string(e.Kind)
+	w, h := &wire{server: altotest.New()}, new(heard)
+	w.server.Publish(guidance("1", 1))
+	cfg.Servers = []*url.URL{mustURL("http://alto.example/directory")}
+	cfg.Client.HTTP = &http.Client{Transport: w}
+	cfg.Notify = h.add
+	s := watch(t, cfg, "a")
+	s.wants("1 num1", Fresh, "")
+	if got := h.kinds(); got != "updated 1" {
+		t.Fatalf("events %s", got)
 	}
-	return strings.Join(kinds, " ")
+	return w, s, h
 }
 
-func TestGuardLetsIn(t *testing.T) {
-	for name, c := range map[string]struct {
-		guard Guard
-		shift altoroute.Shift
+// without is guidance whose network map lacks the PIDs.
+func without(g altotest.Guidance, pids ...string) altotest.Guidance {
+	for _, pid := range pids {
+		delete(g.NetworkMaps[0].PIDs, pid)
+	}
+	return g
+}
+
+// few is guidance with three of the five PIDs, one of them new.
+func few(tag string, ab float64) altotest.Guidance {
+	return without(guidance(tag, ab), "c", "addressless")
+}
+
+// wantsHeld looks and checks that the set in force stays, and that another is held.
+func (s *subject) wantsHeld(set, held string) {
+	s.t.Helper()
+	s.wants(set, Stale, "")
+	is := "none"
+	if h := s.Status().Held; h != nil {
+		is = version(h.Maps)
+	}
+	if is != held {
+		s.t.Errorf("held is %s, want %s", is, held)
+	}
+}
+
+func (s *subject) move(shift altoroute.Shift) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shift = shift
+}
+
+func (s *subject) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestGuardJudges(t *testing.T) {
+	v4 := guidance("2", 2)
+	v4.NetworkMaps[0].PIDs["a"] = []string{"192.0.2.0/25"}
+	v4.NetworkMaps[0].PIDs["b"] = []string{"192.0.2.128/25"}
+	moved := func(moved, sampled int) altoroute.Shift { return altoroute.Shift{Moved: moved, Sampled: sampled} }
+	for name, test := range map[string]struct {
+		guard  Guard
+		next   altotest.Guidance
+		shift  altoroute.Shift
+		reason string // empty: it is let in
 	}{
-		"one in a hundred":  {Guard{}, altoroute.Shift{Sampled: 100, Moved: 1}},
-		"just not too much": {Guard{}, altoroute.Shift{Sampled: 100, Moved: 20}},
-		"too few requests":  {Guard{}, altoroute.Shift{Sampled: leastSampled - 1, Moved: leastSampled - 1}},
-		"no guard":          {Guard{Off: true}, altoroute.Shift{Sampled: 100, Moved: 100, Uncosted: []string{"fra"}}},
-		"a wide guard":      {Guard{Moved: 1}, altoroute.Shift{Sampled: 100, Moved: 100}},
+		"in order":            {Guard{}, guidance("2", 2), altoroute.Shift{}, ""},
+		"prefixes":            {Guard{}, v4, altoroute.Shift{}, "it has 4 prefixes, 33 % fewer than the 6 in force"},
+		"prefixes allowed":    {Guard{Lost: 0.4}, v4, altoroute.Shift{}, ""},
+		"PIDs":                {Guard{}, few("2", 2), altoroute.Shift{}, "it lacks 3 of the 5 PIDs in force, 60 %"},
+		"PIDs allowed":        {Guard{Lost: 1}, few("2", 2), altoroute.Shift{}, ""},
+		"edges without cost":  {Guard{}, guidance("2", 2), altoroute.Shift{Uncosted: []string{"ber", "muc"}}, "it leaves edges without any cost: ber, muc"},
+		"moved":               {Guard{}, guidance("2", 2), moved(30, 100), "it moves 30 of 100 recent requests, 30 %"},
+		"moved all":           {Guard{}, guidance("1", 2), moved(50, 50), "it moves 50 of 50 recent requests, 100 %"},
+		"moved to the bound":  {Guard{}, guidance("2", 2), moved(20, 100), ""},
+		"moved a little":      {Guard{}, guidance("2", 2), moved(1, 100), ""},
+		"moved is too little": {Guard{Moved: 0.005}, guidance("2", 2), moved(1, 100), "it moves 1 of 100"},
+		"moved allowed":       {Guard{Moved: 1}, guidance("2", 2), moved(100, 100), ""},
+		"too few samples":     {Guard{}, guidance("2", 2), moved(49, 49), ""},
+		"off":                 {Guard{Off: true}, few("2", 2), altoroute.Shift{Uncosted: []string{"ber"}, Moved: 100, Sampled: 100}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGuarded(t, c.guard)
-			g.shift = c.shift
-			g.put("2", 2)
-			g.wants("2 num2", Fresh, "")
-			if s := g.Status(); s.Held != nil || s.Holds != 0 || g.kinds() != "updated updated" {
-				t.Errorf("%+v, events %s", s.Held, g.kinds())
+			w, s, h := unwired(t, Config{Guard: test.guard})
+			before := s.Maps()
+			s.move(test.shift)
+			w.server.Publish(test.next)
+			want := test.next.NetworkMaps[0].Tag
+			if test.reason == "" {
+				s.wants(want+" num2", Fresh, "")
+				if got := h.kinds(); got != "updated "+want || s.Status().Holds != 0 {
+					t.Errorf("events %s, %d holds", got, s.Status().Holds)
+				}
+				return
+			}
+			for range 3 { // as long as it lasts, it is told once
+				s.wantsHeld("1 num1", want+" num2")
+			}
+			status := s.Status()
+			if held := status.Held; !slices.ContainsFunc(held.Reasons, func(r string) bool { return strings.HasPrefix(r, test.reason) }) || held.Shift.Moved != test.shift.Moved {
+				t.Errorf("reasons %q, shift %+v", held.Reasons, held.Shift)
+			}
+			if s.Maps() != before || status.Err != nil || status.Holds != 1 || status.Updates != 1 || s.times() != 1 {
+				t.Errorf("error %v, %d holds, %d updates, told %d times", status.Err, status.Holds, status.Updates, s.times())
+			}
+			if got := h.kinds(); got != "held "+want || s.log.count("WARN", "maps held", test.reason) != 1 {
+				t.Errorf("events %s, %d lines", got, s.log.count("maps held"))
 			}
 		})
 	}
 }
 
-// large is a network map with so many prefixes and PIDs beside the usual ones.
-func large(tag string, prefixes, pids int) []byte {
-	m := network(tag)
-	for i := range pids {
-		name := "more" + strings.Repeat("x", i)
-		m.PIDs[name] = nil
-	}
-	for i := range prefixes {
-		m.PIDs["a"] = append(m.PIDs["a"], "10."+string([]byte{'0' + byte(i/10), '.', '0' + byte(i%10)})+".0/24")
-	}
-	var b strings.Builder
-	_ = altotest.WriteNetworkMap(&b, m)
-	return []byte(b.String())
-}
-
-func TestGuardHolds(t *testing.T) {
-	for name, c := range map[string]struct {
-		before, after []byte
-		shift         altoroute.Shift
-		reason        string
-	}{
-		"prefixes lost": {large("1", 50, 0), large("2", 10, 0), altoroute.Shift{}, "it has 16 prefixes, 71 % fewer than the 56 in force"},
-		"PIDs lost":     {large("1", 0, 50), large("2", 0, 10), altoroute.Shift{}, "it lacks 41 of the 55 PIDs in force, 75 %"},
-		"no cost":       {nil, nil, altoroute.Shift{Uncosted: []string{"fra", "par"}}, "it leaves edges without any cost: fra, par"},
-		"too much":      {nil, nil, altoroute.Shift{Sampled: 100, Moved: 21}, "it moves 21 of 100 recent requests, 21 %"},
+// Each watcher is asked, and each has a veto.
+func TestGuardAsksEveryWatcher(t *testing.T) {
+	for name, shifts := range map[string][]altoroute.Shift{
+		"uncosted beside moved a little": {{Uncosted: []string{"ber"}}, {Moved: 1, Sampled: 100}},
+		"moved a little beside uncosted": {{Moved: 1, Sampled: 100}, {Uncosted: []string{"ber"}}},
+		"a large share of few":           {{Moved: 40, Sampled: 100}, {Moved: 50, Sampled: 1000}},
+		"a large share of few, later":    {{Moved: 50, Sampled: 1000}, {Moved: 40, Sampled: 100}},
+		"all of too few":                 {{Moved: 49, Sampled: 49}, {Moved: 300, Sampled: 1000}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGuarded(t, Guard{})
-			if c.before != nil {
-				g.d.put("net", c.before)
-				g.wants("1 num1", Fresh, "")
+			w, s, _ := unwired(t, Config{})
+			for _, shift := range shifts {
+				stop, err := s.Watch(&watcherOf{rows: these("a"), shift: func(*altoroute.Maps) altoroute.Shift { return shift }})
+				s.must(err)
+				t.Cleanup(stop)
 			}
-			before := g.Maps()
-			g.shift = c.shift
-			g.put("2", 2)
-			if c.after != nil {
-				g.d.put("net", c.after)
-			}
-			for range 3 { // it stays held, and that is told once
-				g.wants("1 num1", Stale, "")
-			}
-			s := g.Status()
-			if s.Maps != before || s.Held == nil || !slices.Equal(s.Held.Reasons, []string{c.reason}) || s.Holds != 1 || s.Err != nil {
-				t.Fatalf("held %+v, holds %d, error %v", s.Held, s.Holds, s.Err)
-			}
-			if until := s.Held.Until.Sub(s.Held.Since); until != DefaultHold {
-				t.Errorf("held for %s", until)
-			}
-			if n := g.log.count("maps held", c.reason); n != 1 || !strings.HasSuffix(g.kinds(), "held") {
-				t.Errorf("told %d times, events %s", n, g.kinds())
-			}
-			g.d.must(g.Release())
-			if got := version(g.Maps()); got != "2 num2" {
-				t.Errorf("after the release %s is in force", got)
-			}
-			g.wants("2 num2", Fresh, "")
-			if g.Release() == nil || g.Drop() == nil {
-				t.Error("nothing is held any more")
+			w.server.Publish(guidance("2", 2))
+			s.wantsHeld("1 num1", "2 num2")
+			if held := s.Status().Held; held != nil && len(held.Reasons) != 1 {
+				t.Errorf("reasons %q", held.Reasons)
 			}
 		})
 	}
 }
 
-func TestHeldMapsAreDropped(t *testing.T) {
-	g := newGuarded(t, Guard{})
-	g.moves(50)
-	g.put("2", 2)
-	g.wants("1 num1", Stale, "")
-	g.d.must(g.Drop())
-	g.wants("1 num1", Stale, "")
-	if s := g.Status(); s.Held != nil || s.Aside.Tag != "2" {
-		t.Errorf("held %+v, aside %v", s.Held, s.Aside)
+// The first set is not judged, and neither is what has only more rows.
+func TestGuardLetsNewRowsIn(t *testing.T) {
+	w, s, h := unwired(t, Config{})
+	s.move(altoroute.Shift{Moved: 100, Sampled: 100, Uncosted: []string{"ber"}})
+	s.must(s.more("b"))
+	s.wants("1 num1", Fresh, "")
+	if !s.Maps().Costs[0].Keeps([]string{"a", "b"}) || h.kinds() != "updated 1" {
+		t.Error("new rows are held")
 	}
-	g.put("3", 3)
-	g.wants("1 num1", Stale, "") // another one that moves as much is held, too
-	if s := g.Status(); s.Held == nil || s.Held.Maps.Network.Tag().Tag != "3" {
-		t.Errorf("held %+v", s.Held)
-	}
-	g.put("1", 1) // back at what is in force
-	g.wants("1 num1", Fresh, "")
-	if s := g.Status(); s.Held != nil || s.Updates != 1 {
-		t.Errorf("held %+v, updates %d", s.Held, s.Updates)
-	}
-	g.put("4", 4)
-	g.wants("1 num1", Stale, "")
-	g.moves(1)
-	g.put("5", 5) // a later one that is in order
-	g.wants("5 num5", Fresh, "")
-	if g.Status().Held != nil {
-		t.Error("the one before is still held")
+	w.server.Publish(guidance("2", 2))
+	s.wantsHeld("1 num1", "2 num2")
+	if s.Maps().Costs[0].Of(s.Status().Held.Maps.Network) {
+		t.Error("the set in force got costs of the one that is held")
 	}
 }
 
-// TestNewRowsAreNotHeld: what only the configuration asks for is no news of the source.
-func TestNewRowsAreNotHeld(t *testing.T) {
-	g := newGuarded(t, Guard{})
-	g.moves(100)
-	g.d.must(g.more("b"))
-	if !g.Maps().Costs[0].Keeps([]string{"a", "b"}) || g.Status().Held != nil {
-		t.Errorf("held %+v", g.Status().Held)
+func TestRelease(t *testing.T) {
+	w, s, h := unwired(t, Config{})
+	if err := s.Release(); err == nil {
+		t.Error("something was released where nothing is held")
+	}
+	w.server.Publish(few("2", 2))
+	s.wantsHeld("1 num1", "2 num2")
+	h.kinds()
+	s.must(s.Release())
+	status := s.Status()
+	if version(status.Maps) != "2 num2" || status.State() != Fresh || status.Incoming != nil || s.times() != 2 || s.ramps[1] != (altoroute.Ramp{}) {
+		t.Errorf("after Release %s is in force, ramps %v", version(status.Maps), s.ramps)
+	}
+	s.wants("2 num2", Fresh, "")
+	if got := h.kinds(); got != "updated 2" || s.times() != 2 {
+		t.Errorf("events %s, told %d times", got, s.times())
 	}
 }
 
-// TestHeldMapsComeIn: after a while they come in by degrees, also if the source changes
-// all the time and if it is down.
-func TestHeldMapsComeIn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGuarded(t, Guard{Hold: time.Hour, Ramp: 10 * time.Minute})
-		g.Start()
-		g.moves(50)
-		for n := range 50 { // for 50 minutes
-			g.put("2", float64(n%8+1))
-			time.Sleep(time.Minute)
+func TestDrop(t *testing.T) {
+	w, s, h := unwired(t, Config{})
+	if err := s.Drop(); err == nil {
+		t.Error("something was dropped where nothing is held")
+	}
+	w.server.Publish(few("2", 2))
+	s.wantsHeld("1 num1", "2 num2")
+	s.must(s.Drop())
+	for range 2 {
+		s.wantsHeld("1 num1", "none")
+		if got := s.Status().Aside.Tag; got != "2" {
+			t.Errorf("aside is %q", got)
 		}
-		s := g.Status()
-		if s.Held == nil || version(s.Maps) != "1 num1" {
-			t.Fatalf("in force is %s", version(s.Maps))
-		}
-		g.d.remove("cost")
-		time.Sleep(time.Until(s.Held.Until) + 5*time.Second)
-		s = g.Status()
-		if s.Held != nil || s.Incoming == nil || version(s.Maps) != "1 num1" || s.Ramp.Over != 10*time.Minute {
-			t.Fatalf("held %+v, incoming %v, in force %s", s.Held, s.Incoming, version(s.Maps))
-		}
-		if last := g.ramps[len(g.ramps)-1]; last != s.Ramp || g.told[len(g.told)-1] != s.Incoming {
-			t.Errorf("told of %v", last)
-		}
-		// Who comes now is told of both.
-		n := g.times()
-		g.d.must(g.more("a"))
-		if g.times() != n+2 || g.told[n] != s.Maps || g.told[n+1] != s.Incoming || g.ramps[n+1] != s.Ramp {
-			t.Errorf("told of %d sets", g.times()-n)
-		}
-		time.Sleep(10 * time.Minute)
-		if now := g.Status(); now.Maps != s.Incoming || now.Incoming != nil {
-			t.Error("the ramp does not end")
-		}
-		g.Stop()
-		if g.times() != n+2 {
-			t.Error("told of what has come in by itself")
-		}
-	})
+	}
+	// What comes after that may be held, and is not any more when what was dropped
+	// is back.
+	w.server.Publish(few("3", 3))
+	s.wantsHeld("1 num1", "3 num3")
+	w.server.Publish(few("2", 2))
+	s.wantsHeld("1 num1", "none")
+	s.must(s.more("b")) // whoever wants more rows of it does not want it back
+	s.wantsHeld("1 num1", "none")
+	w.server.Publish(guidance("4", 4))
+	s.wants("4 num4", Fresh, "")
+	if status := s.Status(); status.Aside != (altoroute.VersionTag{}) {
+		t.Errorf("aside is still %v", status.Aside)
+	}
+	if got := h.kinds(); got != "held 2, held 3, updated 4" {
+		t.Errorf("events %s", got)
+	}
 }
 
-// TestRampIsGivenUp: the source thought better of it.
-func TestRampIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGuarded(t, Guard{Hold: time.Minute})
-		g.Start()
-		g.moves(50)
-		g.put("2", 2)
-		time.Sleep(65 * time.Second)
-		s := g.Status()
-		if s.Incoming == nil {
-			t.Fatal("it does not come in")
-		}
-		g.put("1", 1)
-		time.Sleep(5 * time.Second)
-		if now := g.Status(); now.Incoming != nil || now.Maps != s.Maps || g.told[len(g.told)-1] != s.Maps || g.ramps[len(g.ramps)-1].Over != 0 {
-			t.Errorf("incoming %v", now.Incoming)
-		}
-		g.Stop()
-	})
-}
-
-// TestHeldForEver: only by hand.
-func TestHeldForEver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGuarded(t, Guard{Hold: -1})
-		g.Start()
-		g.moves(50)
-		g.put("2", 2)
-		time.Sleep(240 * time.Hour)
-		if s := g.Status(); s.Held == nil || !s.Held.Until.IsZero() {
-			t.Errorf("held %+v", s.Held)
-		}
-		g.Stop()
-	})
+// What is held gives way to what is in order, and to what is in force.
+func TestHeldIsReplaced(t *testing.T) {
+	w, s, h := unwired(t, Config{})
+	w.server.Publish(few("2", 2))
+	s.wantsHeld("1 num1", "2 num2")
+	w.server.Publish(guidance("1", 1))
+	s.wants("1 num1", Fresh, "")
+	if s.Status().Held != nil || s.times() != 1 || s.log.count("held maps are dropped", "in force") != 1 {
+		t.Errorf("held %v, told %d times", s.Status().Held, s.times())
+	}
+	w.server.Publish(few("3", 3))
+	s.wantsHeld("1 num1", "3 num3")
+	w.server.Publish(guidance("4", 4))
+	s.wants("4 num4", Fresh, "")
+	if got := h.kinds(); s.Status().Held != nil || got != "held 2, held 3, updated 4" || s.log.count("held maps are dropped", "in order") != 1 {
+		t.Errorf("events %s", got)
+	}
 }

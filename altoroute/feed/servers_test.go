@@ -4,249 +4,196 @@
 package feed
 
 import (
-	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
 )
 
-// TestFailover: another server is used while the first one fails, and not only for a
-// moment.
+// wires are a network of several servers, by host.
+type wires map[string]*wire
+
+func (w wires) RoundTrip(r *http.Request) (*http.Response, error) {
+	if to := w[r.URL.Host]; to != nil {
+		return to.RoundTrip(r)
+	}
+	return nil, errors.New("no such host")
+}
+
+// two returns two servers without a network, and a feed of both.
+func two(t *testing.T, cfg Config) (first, second *wire, s *subject) {
+	t.Helper()
+	first, second = &wire{server: altotest.New()}, &wire{server: altotest.New()}
+	first.server.Publish(guidance("1", 1))
+	second.server.Publish(guidance("1", 1))
+	cfg.Servers = []*url.URL{mustURL("http://first.example/directory"), mustURL("http://second.example/directory")}
+	cfg.Client.HTTP = &http.Client{Transport: wires{"first.example": first, "second.example": second}}
+	return first, second, watch(t, cfg, "a")
+}
+
+func (s *subject) wantsOrigin(host string) {
+	s.t.Helper()
+	if got := s.Status().Origin; got != "http://"+host+"/directory" {
+		s.t.Errorf("in use is %s, want %s", got, host)
+	}
+}
+
+func (w *wire) requests() (n int) {
+	for _, count := range w.server.Counts() {
+		n += count.Requests
+	}
+	return n
+}
+
 func TestFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second, s := two(t, Config{})
+		s.wants("1 num1", Fresh, "")
+		s.wantsOrigin("first.example")
+		if n := second.requests(); n != 0 {
+			t.Errorf("the second server was asked %d times", n)
+		}
+		before := s.Maps()
+		first.set(true)
+		s.wants("1 num1", Fresh, "")
+		s.wantsOrigin("second.example")
+		if s.Maps() != before || s.times() != 1 || s.log.count("WARN", "another server of the source is used", "second.example") != 1 {
+			t.Errorf("told %d times of the same maps", s.times())
+		}
+
+		// It is not left at once again.
+		first.set(false)
+		asked := first.requests()
+		passes(returnAfter - time.Second)
+		s.wants("1 num1", Fresh, "")
+		s.wantsOrigin("second.example")
+		if first.requests() != asked {
+			t.Error("the first server was asked before the time")
+		}
+		passes(time.Second)
+		s.wants("1 num1", Fresh, "")
+		s.wantsOrigin("first.example")
+		if s.Maps() != before || s.times() != 1 {
+			t.Errorf("told %d times of the same maps", s.times())
+		}
+
+		first.set(true)
+		second.server.Publish(guidance("2", 2))
+		s.wants("2 num2", Fresh, "")
+		passes(returnAfter) // the first one is tried, in vain
+		s.wants("2 num2", Fresh, "")
+		s.wantsOrigin("second.example")
+
+		second.set(true)
+		s.wants("2 num2", Stale, "http://first.example/directory")
+		s.wants("2 num2", Stale, "http://second.example/directory")
+		if status := s.Status(); status.Refusals[Unavailable] != 1 || s.log.count("ERROR", "refused", "first.example", "second.example") != 1 {
+			t.Errorf("counted %v, logged %d times", status.Refusals, s.log.count("refused"))
+		}
+		// The first to be back is used.
+		first.set(false)
+		first.server.Publish(guidance("2", 2))
+		s.wants("2 num2", Fresh, "")
+		s.wantsOrigin("first.example")
+	})
+}
+
+// What a server has is as good as not there if it cannot be used.
+func TestFailoverFromABadServer(t *testing.T) {
+	first, second, s := two(t, Config{})
+	for _, w := range []*wire{first, second} {
+		w.server.Publish(guidance("2", 2))
+	}
+	first.server.Misbehave(costPath, altotest.StringCosts())
+	s.wants("2 num2", Fresh, "")
+	s.wantsOrigin("second.example")
+}
+
+func TestServersAtTheNetwork(t *testing.T) {
 	first, second := altotest.Start(t), altotest.Start(t)
 	first.Publish(guidance("1", 1))
 	second.Publish(guidance("1", 1))
 	s := follow(t, first, Config{})
-	s.origins = append(s.origins, newServerOrigin(&s.cfg, second.Directory()))
+	cfg := s.cfg
+	cfg.Servers = append(cfg.Servers, second.Directory())
+	s = watch(t, cfg, "a")
 	s.wants("1 num1", Fresh, "")
-	before := s.Maps()
 	first.Stop()
 	s.wants("1 num1", Fresh, "")
-	if s.Maps() != before || s.Status().Updates != 1 || s.Status().Origin != second.Directory().String() {
-		t.Errorf("the same maps of another server are news; in use is %s", s.Status().Origin)
+	if got := s.Status().Origin; got != second.Directory().String() {
+		t.Errorf("in use is %s", got)
 	}
-	second.Publish(guidance("2", 2))
-	s.wants("2 num2", Fresh, "")
-	first.Resume()
-	first.Publish(guidance("3", 3))
-	s.wants("2 num2", Fresh, "") // it stays with it for a while
-	s.tryAt = time.Now()
-	s.wants("3 num3", Fresh, "")
-	if s.Status().Origin != first.Directory().String() {
-		t.Error("it does not come back")
-	}
-	first.Stop()
 	second.Stop()
-	s.wants("3 num3", Stale, second.Directory().String())
-	if err := s.Status().Err; !strings.Contains(err.Error(), first.Directory().String()) {
-		t.Errorf("%v names one of two", err)
-	}
-	if n := s.log.count("another server of the source is used"); n != 2 {
-		t.Errorf("told %d times", n)
+	s.wants("1 num1", Stale, first.URL)
+	s.wants("1 num1", Stale, second.URL)
+	first.Resume()
+	s.wants("1 num1", Fresh, "")
+	if got := s.Status().Origin; got != first.Directory().String() || s.times() != 1 {
+		t.Errorf("in use is %s", got)
 	}
 }
 
-// TestFreshness: what a server says of it counts within bounds.
-func TestFreshness(t *testing.T) {
-	server, s := serve(t)
-	for _, path := range []string{altotest.DirectoryPath, netPath} {
-		server.SetHeader(path, http.Header{"Cache-Control": {"max-age=86400"}})
-	}
-	server.SetHeader(costPath, http.Header{"Cache-Control": {"max-age=120"}})
-	for range 3 {
+// Where another server stands in, that is a contact too, and the spool knows.
+func TestLastContactWithAStandIn(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		first, second, s := two(t, Config{Spool: spoolIn(t, folder)})
 		s.wants("1 num1", Fresh, "")
-	}
-	for _, path := range []string{altotest.DirectoryPath, netPath, costPath} {
-		if n := server.Count(path).Requests; n != 1 {
-			t.Errorf("%s was asked for %d times", path, n)
+		first.set(true)
+		for range 5 {
+			passes(time.Hour)
+			s.wants("1 num1", Fresh, "")
 		}
-	}
-	if wait := s.until(time.Now(), nil); wait < 110*time.Second || wait > 140*time.Second {
-		t.Errorf("the next look is in %s, and a document is fresh for 2 minutes", wait)
-	}
-	s.Look()
-	s.wants("1 num1", Fresh, "")
-	if n := server.Count(netPath); n.Requests != 2 || n.NotModified != 1 {
-		t.Errorf("looked at by hand: %+v", n)
-	}
-	server.SetHeader(costPath, http.Header{"Cache-Control": {"no-store"}})
-	s.Look()
-	s.wants("1 num1", Fresh, "")
-	if wait := s.until(time.Now(), nil); wait < DefaultMinRefresh || wait > 2*DefaultMinRefresh {
-		t.Errorf("the next look is in %s, and nothing is ever fresh", wait)
-	}
-	server.SetHeader(costPath, http.Header{"Cache-Control": {"max-age=86400"}})
-	s.Look()
-	s.wants("1 num1", Fresh, "")
-	if wait := s.until(time.Now(), nil); wait < 50*time.Minute || wait > 70*time.Minute {
-		t.Errorf("the next look is in %s, and all is fresh for a day", wait)
-	}
-	// A new version of the network map has the fresh cost map asked for.
-	server.Publish(guidance("2", 2))
-	s.Look()
-	s.wants("2 num2", Fresh, "")
+		contact := time.Now()
+		second.set(true)
+		passes(time.Hour)
+		s = s.again("a")
+		if got := s.Status().LastContact; !got.Equal(contact) {
+			t.Errorf("last contact %v, want %v", got, contact)
+		}
+		second.set(false)
+		s.wants("1 num1", Fresh, "")
+		if s.times() != 1 {
+			t.Errorf("told %d times", s.times())
+		}
+	})
 }
 
-// TestRetryAfter: a server that asks for time gets it.
-func TestRetryAfter(t *testing.T) {
-	server, s := serve(t)
-	server.Misbehave(altotest.DirectoryPath, altotest.RetryAfter(20*time.Minute))
-	s.wants("none", None, "503")
-	if wait := s.until(time.Now(), s.Status().Err); wait < 17*time.Minute || wait > 23*time.Minute {
-		t.Errorf("the next look is in %s, and the server asks for 20 minutes", wait)
-	}
-}
-
-// nested is guidance whose cost map is in a directory of its own.
-func nested(tag string, ab float64) altotest.Guidance {
-	g := guidance(tag, ab)
-	below := altotest.Guidance{CostMaps: g.CostMaps}
-	g.CostMaps = nil
-	g.Directories = []altotest.Directory{{ID: "below", Guidance: below}}
-	return g
-}
-
-func TestNestedDirectories(t *testing.T) {
-	server := altotest.Start(t)
-	server.Publish(nested("1", 1))
-	s := follow(t, server, Config{})
-	s.wants("1 num1", Fresh, "")
-	// What it listed stays, while it cannot be read.
-	server.Misbehave(altotest.NestedPath("below"), altotest.HTML())
-	server.Publish(nested("2", 2))
-	s.wants("2 num2", Fresh, "")
-	if n := s.log.count("directory is not in order", altotest.NestedPath("below")); n != 1 {
-		t.Errorf("told %d times", n)
-	}
-	fresh := follow(t, server, Config{})
-	fresh.wants("none", None, "there is no cost map of routingcost")
-	server.Misbehave(altotest.NestedPath("below"), nil)
-	fresh.wants("2 num2", Fresh, "")
-}
-
-// TestFilteredCostMap: few rows are asked for by name, many with all others.
-func TestFilteredCostMap(t *testing.T) {
-	g := guidance("1", 1)
-	for i := range 20 {
-		g.NetworkMaps[0].PIDs[fmt.Sprint("more", i)] = nil
-	}
-	g.Filtered = []altotest.FilteredCostMap{{ID: "some", Maps: g.CostMaps}}
-	server := altotest.Start(t)
-	server.Publish(g)
-	s := follow(t, server, Config{})
-	s.wants("1 num1", Fresh, "")
-	path := altotest.FilteredPath("some")
-	asked := func() []string {
-		t.Helper()
-		requests := server.Requests(path)
-		if len(requests) == 0 {
-			t.Fatal("it was not asked")
-		}
-		last := requests[len(requests)-1]
-		var body struct {
-			CostType struct {
-				Mode   string `json:"cost-mode"`
-				Metric string `json:"cost-metric"`
-			} `json:"cost-type"`
-			PIDs struct{ Srcs, Dsts []string }
-		}
-		if err := json.Unmarshal(last.Body, &body); err != nil {
-			t.Fatalf("%v in %s", err, last.Body)
-		}
-		if last.Method != http.MethodPost || body.CostType.Mode != "numerical" || body.CostType.Metric != "routingcost" || len(body.PIDs.Dsts) != 0 {
-			t.Errorf("%s %s", last.Method, last.Body)
-		}
-		return body.PIDs.Srcs
-	}
-	if got := asked(); !slices.Equal(got, []string{"a"}) || server.Count(costPath).Requests != 0 {
-		t.Errorf("asked for %v, and %d times for all", got, server.Count(costPath).Requests)
-	}
-	if err := s.more("b"); err != nil {
-		t.Fatal(err)
-	}
-	s.wants("1 num1", Fresh, "")
-	if got := asked(); !slices.Equal(got, []string{"a", "b"}) {
-		t.Errorf("asked for %v", got)
-	}
-	rows := []string{"c"}
-	for i := range 20 {
-		rows = append(rows, fmt.Sprint("more", i))
-	}
-	if err := s.more(rows...); err != nil {
-		t.Fatal(err)
-	}
-	before := server.Count(path).Requests
-	s.wants("1 num1", Fresh, "")
-	if server.Count(costPath).Requests != 1 || server.Count(path).Requests != before {
-		t.Error("most of the rows are not fetched with all others")
-	}
-	// Without a whole one there is no choice.
-	g.CostMaps = nil
-	server.Publish(g)
-	s.wants("1 num1", Fresh, "")
-	if got := asked(); len(got) != len(rows)+2 {
-		t.Errorf("asked for %d rows", len(got))
-	}
-}
-
-// TestExpire: what is too old is not used, and used again when the source is back.
 func TestExpire(t *testing.T) {
-	server := altotest.Start(t)
-	server.Publish(guidance("1", 1))
-	s := follow(t, server, Config{Expire: time.Hour})
-	s.wants("1 num1", Fresh, "")
-	before := s.Maps()
-	server.Stop()
-	s.wants("1 num1", Stale, "refused")
-	s.pass(time.Now().Add(59 * time.Minute))
-	s.publish()
-	if s.Maps() != before {
-		t.Error("too early")
-	}
-	s.pass(time.Now().Add(61 * time.Minute))
-	s.publish()
-	if is := s.Status(); is.Maps != nil || !is.Expired || is.State() != None || s.told[len(s.told)-1] != nil {
-		t.Errorf("%+v", is)
-	}
-	server.Resume()
-	s.wants("1 num1", Fresh, "")
-	if s.Maps() != before || s.told[len(s.told)-1] != before {
-		t.Error("the maps do not come back")
-	}
-}
-
-// TestCredentialsGoToTheServerAlone, whatever its directory names.
-func TestCredentialsGoToTheServerAlone(t *testing.T) {
-	server, other := altotest.Start(t), altotest.Start(t)
-	g := guidance("1", 1)
-	other.Publish(g)
-	g.NetworkMaps[0].Path = other.URL + netPath
-	server.Publish(g)
-	server.Authenticate("", altotest.Bearer{Token: "s3cret"})
-	cfg := Config{}
-	cfg.Client.Credentials = &alto.Credentials{Scheme: alto.AuthBearer, Token: "s3cret", For: []*url.URL{server.Directory()}}
-	s := follow(t, server, cfg)
-	s.wants("1 num1", Fresh, "")
-	for _, r := range other.Requests(netPath) {
-		if r.Header.Get("Authorization") != "" {
-			t.Error("the token went to another host")
+	synctest.Test(t, func(t *testing.T) {
+		w, s, h := unwired(t, Config{Refresh: time.Minute, Expire: 10 * time.Minute})
+		s.Start()
+		synctest.Wait()
+		w.set(true)
+		passes(5 * time.Minute)
+		contact := s.Status().LastContact
+		passes(time.Until(contact.Add(10*time.Minute - time.Second)))
+		if got := h.kinds(); version(s.Maps()) != "1 num1" || got != "stale 1" {
+			t.Errorf("in force is %s, events %s", version(s.Maps()), got)
 		}
-	}
-	if len(other.Requests(netPath)) == 0 {
-		t.Error("the other host was not asked")
-	}
-	wrong := Config{}
-	wrong.Client.Credentials = &alto.Credentials{Scheme: alto.AuthBearer, Token: "wr0ng", For: []*url.URL{server.Directory()}}
-	f := follow(t, server, wrong)
-	f.wants("none", None, "401")
-	if f.log.count("wr0ng")+f.log.count("s3cret") > 0 {
-		t.Error("a token is in the log")
-	}
+		passes(time.Second)
+		if status := s.Status(); status.Maps != nil || !status.Expired || status.State() != None || h.kinds() != "stale 1" || s.times() != 2 || s.told[1] != nil {
+			t.Errorf("in force is %s, told %d times", version(status.Maps), s.times())
+		}
+		passes(time.Hour)
+		if s.times() != 2 || s.log.count("ERROR", "too old") != 1 {
+			t.Errorf("told %d times", s.times())
+		}
+		w.set(false)
+		passes(67 * time.Second)
+		if status := s.Status(); status.State() != Fresh || s.times() != 3 || version(s.told[2]) != "1 num1" || status.Updates != 1 {
+			t.Errorf("state %s, told %d times", status.State(), s.times())
+		}
+		// Nothing expires that is in contact.
+		passes(time.Hour)
+		if s.times() != 3 || strings.Contains(h.kinds(), "stale") {
+			t.Errorf("told %d times", s.times())
+		}
+		s.Stop()
+	})
 }

@@ -47,9 +47,13 @@ func (f *Feed) Versions() []Version {
 	return versions
 }
 
-// recall puts the newest set of the spool in force that is whole.
-func (f *Feed) recall() {
-	if f.cfg.Spool == nil {
+// recall puts the newest set of the spool in force that is whole, where there was none
+// before. The fault is that of local files, which nobody has told yet.
+func (f *Feed) recall(fault error) {
+	f.mu.Lock()
+	had := f.base != nil // which is too old
+	f.mu.Unlock()
+	if had || f.cfg.Spool == nil {
 		return
 	}
 	source := slog.String("source", f.cfg.Name)
@@ -63,6 +67,7 @@ func (f *Feed) recall() {
 			f.cfg.Logger.Error("the spool cannot be used whole", source, slog.Any("error", err))
 			continue
 		}
+		f.cycle.Lock()
 		f.mu.Lock()
 		if f.base == nil {
 			f.base = made
@@ -70,8 +75,13 @@ func (f *Feed) recall() {
 			f.stored = made
 		}
 		f.mu.Unlock()
+		f.cycle.Unlock()
 		f.cfg.Logger.Warn("maps are those of the spool", source,
 			slog.String("tag", made.maps.Network.Tag().Tag), slog.Time("last_contact", made.read))
+		if fault != nil {
+			f.tell(fault, true)
+		}
+		f.pass(time.Now()) // they may be too old
 		return
 	}
 }
@@ -207,10 +217,10 @@ func (f *Feed) store(now time.Time) {
 		}
 		newest.spooled[i] = d.describeStored()
 	}
-	if slices.ContainsFunc(newest.spooled, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
+	if f.local() && slices.ContainsFunc(newest.spooled, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
 		return // it has changed since: the next set is stored
 	}
-	f.storedAt = now
+	f.stored, f.storedAt = newest, now
 	if _, err := f.cfg.Spool.Commit(newest.spooled, since); err != nil {
 		f.cfg.Logger.Error("maps are in force but not in the spool: they would not survive a restart",
 			slog.String("source", f.cfg.Name), slog.Any("error", err))
@@ -219,9 +229,7 @@ func (f *Feed) store(now time.Time) {
 				opener.forget(true) // to be written again
 			}
 		}
-		return
 	}
-	f.stored = newest
 }
 
 // PutBack puts an earlier set in force again, of those that Versions names; 0 is the

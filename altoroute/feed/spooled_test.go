@@ -4,8 +4,10 @@
 package feed
 
 import (
+	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,7 +18,7 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
-func newSpool(t testing.TB, folder string) *spool.Spool {
+func spoolIn(t *testing.T, folder string) *spool.Spool {
 	t.Helper()
 	s, err := spool.New(spool.Config{Folder: folder, Source: "test"})
 	if err != nil {
@@ -25,190 +27,251 @@ func newSpool(t testing.TB, folder string) *spool.Spool {
 	return s
 }
 
-// spooling returns a server with version 1 whose set is in the spool.
-func spooling(t *testing.T) (server *altotest.Server, folder string) {
-	t.Helper()
-	server, folder = altotest.Start(t), filepath.Join(t.TempDir(), "spool")
-	server.Publish(guidance("1", 1))
-	follow(t, server, Config{Spool: newSpool(t, folder)}).wants("1 num1", Fresh, "")
-	return server, folder
+// again returns a feed as another process would make it of the same spool.
+func (s *subject) again(rows ...string) *subject {
+	s.t.Helper()
+	cfg, h := s.cfg, new(heard)
+	cfg.Notify = h.add
+	return watch(s.t, cfg, rows...)
 }
 
-// TestColdStart: with every server down, the maps of before serve; with it up, it is
-// only asked whether they are still the current ones.
-func TestColdStart(t *testing.T) {
-	server, folder := spooling(t)
-	server.Stop()
-	s := follow(t, server, Config{Spool: newSpool(t, folder)})
-	if is := s.Status(); version(is.Maps) != "1 num1" || is.State() != Stale || !is.Spooled || time.Since(is.LastContact) > time.Minute || s.times() != 1 {
-		t.Fatalf("%s, %+v", version(is.Maps), is)
-	}
-	s.wants("1 num1", Stale, "connection refused")
-	server.Resume()
-	before := s.Maps()
-	s.wants("1 num1", Fresh, "")
-	if s.Maps() != before || s.Status().Spooled {
-		t.Error("the server's confirmation is news")
-	}
-	for _, path := range []string{netPath, costPath} {
-		if n := server.Count(path); n.NotModified != 1 {
-			t.Errorf("%s: %+v", path, n)
-		}
-	}
-	server.Publish(guidance("2", 2))
-	s.wants("2 num2", Fresh, "")
-	if n := s.log.count("maps are those of the spool"); n != 1 {
-		t.Errorf("told %d times", n)
-	}
-}
-
-// TestRowsOfTheSpool: what is on disk is whole, so that an edge that is new
-// needs no server.
-func TestRowsOfTheSpool(t *testing.T) {
-	server, folder := spooling(t)
-	server.Stop()
-	s := follow(t, server, Config{Spool: newSpool(t, folder)})
-	if err := s.more("b"); err != nil {
-		t.Fatal(err)
-	}
-	again := watch(t, Config{Servers: s.cfg.Servers, Spool: newSpool(t, folder)}, "a", "b")
-	if m := again.Maps(); m == nil || !m.Costs[0].Keeps([]string{"a", "b"}) {
-		t.Error("a row is missing")
-	}
-}
-
-// TestDamagedSpool: what is damaged is refused by name, and what is whole serves.
-func TestDamagedSpool(t *testing.T) {
-	server, folder := spooling(t)
-	s := follow(t, server, Config{Spool: newSpool(t, folder)})
-	s.wants("1 num1", Fresh, "")
-	server.Publish(guidance("2", 2))
-	s.wants("2 num2", Fresh, "")
-	if v := s.Versions(); len(v) != 2 || v[0].Tag.Tag != "2" || v[1].Tag.Tag != "1" {
-		t.Fatalf("versions %+v", v)
-	}
-	server.Stop()
-	flip := func(pattern string) string {
-		t.Helper()
-		files, err := filepath.Glob(filepath.Join(folder, pattern))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no %s: %v", pattern, err)
-		}
-		file := files[len(files)-1]
-		content, err := os.ReadFile(file)
-		if err == nil {
-			content[len(content)/2] ^= 0xff
-			err = os.WriteFile(file, content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	newest := flip("set-2.json")
-	older := follow(t, server, Config{Spool: newSpool(t, folder)})
-	if got := version(older.Maps()); got != "1 num1" || older.log.count("spool cannot be used", newest) != 1 {
-		t.Errorf("in force is %s", got)
-	}
-	for range 8 {
-		flip("doc-*.zst")
-		flip("set-1.json")
-	}
-	for _, file := range []string{"set-1.json", "set-2.json"} {
-		if err := os.WriteFile(filepath.Join(folder, file), []byte("{}"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	none := follow(t, server, Config{Spool: newSpool(t, folder)})
-	if none.Maps() != nil || none.log.count("ERROR", "spool cannot be used") == 0 {
-		t.Error("a damaged spool serves, or is not told of")
-	}
-	server.Resume()
-	none.wants("2 num2", Fresh, "")
-}
-
-// TestFilesOfTheSpool: a local file that is broken at a start is no reason to have no
-// maps.
-func TestFilesOfTheSpool(t *testing.T) {
+func TestColdStartFromTheSpool(t *testing.T) {
+	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		d, folder := newFolder(t), filepath.Join(t.TempDir(), "spool")
-		d.put("net", networkDocument("1"))
-		d.put("cost", costDocument("1", 1, numerical))
-		cfg := Config{Files: []string{d.file("net"), d.file("cost")}, Spool: newSpool(t, folder)}
-		s := watch(t, cfg, "a")
-		if _, err := os.Stat(folder); !os.IsNotExist(err) {
-			t.Errorf("something is written before Start: %v", err)
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		since := s.Status().Since
+		passes(time.Hour)
+		s.wants("1 num1", Fresh, "")
+		contact := time.Now()
+		w.set(true)
+		passes(time.Hour)
+		s.wants("1 num1", Stale, "no route to host")
+
+		s = s.again("b")
+		status := s.Status()
+		if version(status.Maps) != "1" || !status.Maps.Costs[0].Keeps([]string{"b"}) || status.State() != Stale || !status.Spooled {
+			t.Fatalf("in force is %s (%s)", version(status.Maps), status.State())
 		}
-		s.Start()
-		time.Sleep(5 * time.Second)
-		s.Stop()
-		d.put("cost", []byte("<html>"))
-		cfg.Spool = newSpool(t, folder)
-		again := watch(t, cfg, "a")
-		if is := again.Status(); version(is.Maps) != "1 num1" || is.State() != Stale || !strings.Contains(is.Err.Error(), d.file("cost")) {
-			t.Errorf("%s, %s, %v", version(is.Maps), is.State(), is.Err)
+		if !status.LastContact.Equal(contact) || !status.Since.Equal(since) || s.log.count("WARN", "maps are those of the spool", "tag=1") != 1 {
+			t.Errorf("last contact %v, want %v, since %v, want %v", status.LastContact, contact, status.Since, since)
 		}
-		d.put("cost", costDocument("1", 3, numerical))
-		again.wants("1 num3", Fresh, "")
+		s.wants("1", Stale, "no route to host")
+		if got := s.Status().LastContact; !got.Equal(contact) {
+			t.Errorf("last contact %v without any", got)
+		}
+
+		before := w.server.Counts()
+		w.set(false)
+		maps := s.Maps()
+		s.wants("1", Fresh, "")
+		for _, path := range []string{netPath, costPath} {
+			got := w.server.Count(path)
+			if got.Requests != before[path].Requests+1 || got.NotModified != before[path].NotModified+1 {
+				t.Errorf("%s: %+v after %+v, want one more of 304", path, got, before[path])
+			}
+		}
+		if status := s.Status(); status.Spooled || status.LastContact != time.Now() || s.Maps() != maps || s.times() != 1 || status.Updates != 0 {
+			t.Errorf("spooled %v, told %d times", status.Spooled, s.times())
+		}
+		w.server.Publish(few("2", 2)) // is judged by what was spooled
+		s.wantsHeld("1", "2")
 	})
 }
 
-// TestPutBack: an earlier version comes in force, and the one that it replaces stays
-// aside until the source has another.
-func TestPutBack(t *testing.T) {
-	server, folder := spooling(t)
-	s := follow(t, server, Config{Spool: newSpool(t, folder)})
-	s.wants("1 num1", Fresh, "")
-	if err := s.PutBack(0); err == nil || !strings.Contains(err.Error(), "1 are kept") {
-		t.Errorf("went back to nothing: %v", err)
-	}
-	server.Publish(guidance("2", 2))
-	s.wants("2 num2", Fresh, "")
-	if err := s.PutBack(0); err != nil {
+// What is too old is not used for a moment.
+func TestColdStartFromATooOldSpool(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder), Expire: time.Hour})
+		w.set(true)
+		passes(2 * time.Hour)
+		s = s.again("a")
+		if status := s.Status(); status.Maps != nil || !status.Expired || s.times() != 0 || s.log.count("ERROR", "too old") != 1 {
+			t.Fatalf("in force is %s, told %d times", version(status.Maps), s.times())
+		}
+		s.must(s.more("a"))
+		s.wants("none", None, "no route to host")
+		if got := s.log.count("those of the spool"); got != 1 {
+			t.Errorf("the spool was read %d times", got)
+		}
+		w.set(false)
+		s.wants("1 num1", Fresh, "")
+		if s.times() != 2 {
+			t.Errorf("two watchers were told %d times", s.times())
+		}
+	})
+}
+
+// flip damages the last bytes of a file.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := version(s.Maps()); got != "1 num1" {
-		t.Errorf("in force is %s", got)
+	for i := range min(len(data), 20) {
+		data[len(data)-1-i] ^= 0x55
 	}
-	for range 3 {
-		s.wants("1 num1", Stale, "")
-	}
-	if is := s.Status(); is.Aside.Tag != "2" {
-		t.Errorf("aside is %v", is.Aside)
-	}
-	// The one put back is the newest on disk.
-	if v := s.Versions(); v[0].Tag.Tag != "1" {
-		t.Errorf("versions %+v", v)
-	}
-	server.Publish(guidance("3", 3))
-	s.wants("3 num3", Fresh, "")
-	if is := s.Status(); is.Aside != (altoroute.VersionTag{}) {
-		t.Errorf("aside is %v", is.Aside)
-	}
-	versions := s.Versions()
-	oldest := versions[len(versions)-1]
-	if err := s.PutBack(oldest.Sequence); err != nil || s.Maps().Network.Tag() != oldest.Tag {
-		t.Errorf("%v, in force is %s, want %v", err, version(s.Maps()), oldest)
-	}
-	if err := s.PutBack(4711); err == nil {
-		t.Error("there is no such version")
-	}
-	if err := watch(t, Config{Servers: s.cfg.Servers}).PutBack(0); err == nil {
-		t.Error("went back without a spool")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// TestSpoolThatCannotBeWritten: the maps serve all the same.
+func TestDamagedSpool(t *testing.T) {
+	document := func(s *spool.Spool, set, at int) string {
+		sets, _ := s.Sets()
+		sum := sets[set].Documents[at].Content.SHA256
+		return "doc-" + hex.EncodeToString(sum[:]) + ".zst"
+	}
+	for name, test := range map[string]struct {
+		damaged func(s *spool.Spool) string // a pattern
+		want    string
+	}{
+		"nothing":              {func(*spool.Spool) string { return "none" }, "2 num2"},
+		"network map":          {func(s *spool.Spool) string { return document(s, 0, 0) }, "1 num1"},
+		"cost map":             {func(s *spool.Spool) string { return document(s, 0, 1) }, "1 num1"},
+		"manifest":             {func(*spool.Spool) string { return "set-2.json" }, "1 num1"},
+		"an older network map": {func(s *spool.Spool) string { return document(s, 1, 0) }, "2 num2"},
+		"every manifest":       {func(*spool.Spool) string { return "set-*" }, "none"},
+		"every document":       {func(*spool.Spool) string { return "doc-*" }, "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+			w.server.Publish(guidance("2", 2))
+			s.wants("2 num2", Fresh, "")
+			files, err := filepath.Glob(filepath.Join(folder, test.damaged(s.cfg.Spool)))
+			s.must(err)
+			for _, path := range files {
+				flip(t, path)
+			}
+			w.set(true)
+			s.cfg.Spool = spoolIn(t, folder)
+			s = s.again("a")
+			if got := version(s.Maps()); got != test.want {
+				t.Errorf("in force is %s, want %s", got, test.want)
+			}
+			if said := s.log.count("ERROR", "the spool cannot be used whole") > 0; said != (test.want != "2 num2") {
+				t.Errorf("said in the log: %v", said)
+			}
+			// The server heals it.
+			w.set(false)
+			s.wants("2 num2", Fresh, "")
+			w.set(true)
+			s.cfg.Spool = spoolIn(t, folder)
+			if got := version(s.again("a").Maps()); got != "2 num2" {
+				t.Errorf("after a contact %s is in the spool", got)
+			}
+		})
+	}
+}
+
+func TestPutBack(t *testing.T) {
+	folder := t.TempDir()
+	_, s, _ := unwired(t, Config{})
+	if err := s.PutBack(0); err == nil || s.Versions() != nil {
+		t.Error("something was put back without a spool")
+	}
+	w, s, h := unwired(t, Config{Spool: spoolIn(t, folder)})
+	if err := s.PutBack(0); err == nil || !strings.Contains(err.Error(), "of this source 1 are kept") {
+		t.Errorf("error %v where there is one version", err)
+	}
+	w.server.Publish(guidance("2", 2))
+	s.wants("2 num2", Fresh, "")
+	s.must(s.more("b"))
+	s.wants("2 num2", Fresh, "")
+	h.kinds()
+	versions := s.Versions()
+	if len(versions) != 2 || versions[0].Tag.Tag != "2" || versions[1].Tag.Tag != "1" || versions[0].Sequence <= versions[1].Sequence {
+		t.Fatalf("versions %+v", versions)
+	}
+	if err := s.PutBack(77); err == nil {
+		t.Error("a version was put back that there is not")
+	}
+
+	s.must(s.PutBack(0))
+	back := func() {
+		t.Helper()
+		status := s.Status()
+		if version(status.Maps) != "1 num1" || status.State() != Stale || status.Aside.Tag != "2" || !status.Maps.Costs[0].Keeps([]string{"a", "b"}) {
+			t.Errorf("in force is %s (%s), aside %v", version(status.Maps), status.State(), status.Aside)
+		}
+	}
+	back()
+	s.wants("1 num1", Stale, "")
+	s.wants("1 num1", Stale, "")
+	back()
+	if got := h.kinds(); got != "updated 1" || version(s.told[len(s.told)-1]) != "1 num1" {
+		t.Errorf("events %s", got)
+	}
+	if versions := s.Versions(); versions[0].Tag.Tag != "1" {
+		t.Errorf("versions %+v", versions)
+	}
+
+	// By its number, to what the source has.
+	s.must(s.PutBack(versions[0].Sequence))
+	s.wants("2 num2", Fresh, "")
+	s.must(s.PutBack(0))
+	back()
+	w.server.Publish(guidance("3", 3))
+	s.wants("3 num3", Fresh, "")
+	if got := s.Status().Aside; got != (altoroute.VersionTag{}) {
+		t.Errorf("aside is %v", got)
+	}
+}
+
+// What is held is put aside by going back, and a ramp is over.
+func TestPutBackWhatIsHeld(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	w.server.Publish(guidance("2", 2))
+	s.wants("2 num2", Fresh, "")
+	w.server.Publish(few("3", 3))
+	s.wantsHeld("2 num2", "3 num3")
+	s.must(s.PutBack(0))
+	s.wantsHeld("1 num1", "none")
+	if got := s.Status().Aside.Tag; got != "3" {
+		t.Errorf("aside is %q", got)
+	}
+	if got := s.Versions(); len(got) != 3 || !slices.IsSortedFunc(got, func(a, b Version) int { return int(b.Sequence) - int(a.Sequence) }) {
+		t.Errorf("versions %+v", got)
+	}
+	w.server.Publish(guidance("1", 1))
+	s.wants("1 num1", Fresh, "")
+	if got := s.Status().Aside.Tag; got != "" {
+		t.Errorf("aside is %q", got)
+	}
+}
+
+// A spool that cannot be written is told, and nothing else.
 func TestSpoolThatCannotBeWritten(t *testing.T) {
-	server := altotest.Start(t)
-	server.Publish(guidance("1", 1))
-	folder := filepath.Join(t.TempDir(), "spool")
-	if err := os.WriteFile(folder, nil, 0o600); err != nil { // in the way
+	folder := t.TempDir()
+	path := filepath.Join(folder, "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := follow(t, server, Config{Spool: newSpool(t, folder)})
-	s.wants("1 num1", Fresh, "")
-	if s.log.count("ERROR", "spool", folder) == 0 {
-		t.Error("it is not told")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, filepath.Join(path, "spool"))})
+		for range 5 {
+			s.wants("1 num1", Fresh, "")
+		}
+		if s.log.count("ERROR", "cannot be written to the spool") != 2 || s.log.count("ERROR", "not in the spool") != 1 {
+			t.Errorf("told %d times", s.log.count("ERROR"))
+		}
+		if got, want := w.server.Count(netPath), (altotest.Count{Requests: 6, NotModified: 5}); got != want {
+			t.Errorf("asked %+v, want %+v", got, want)
+		}
+		w.server.Publish(guidance("2", 2))
+		s.wants("2 num2", Fresh, "")
+		s.must(os.Remove(path))
+		for range 4 { // it finds that nothing was written, reads all anew, and writes that
+			passes(restoreAfter)
+			s.wants("2 num2", Fresh, "")
+		}
+		if got := s.Versions(); len(got) != 1 || got[0].Tag.Tag != "2" {
+			t.Errorf("versions %+v, once there is room", got)
+		}
+		if got := s.reads()[1]; got != 3 {
+			t.Errorf("the network map was read %d times", got)
+		}
+	})
 }

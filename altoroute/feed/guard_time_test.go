@@ -1,0 +1,170 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package feed
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+)
+
+// passes lets time pass.
+func passes(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// A set that nobody lets in comes in after an hour, over ten minutes.
+func TestHeldComesInByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, h := unwired(t, Config{Refresh: 10 * time.Minute})
+		s.Start()
+		synctest.Wait()
+		w.server.Publish(few("2", 2))
+		passes(11 * time.Minute)
+		held := s.Status().Held
+		if held == nil || held.Until != held.Since.Add(time.Hour) {
+			t.Fatalf("held %+v", held)
+		}
+		h.kinds()
+		passes(time.Until(held.Until) - time.Second)
+		if version(s.Maps()) != "1 num1" || s.times() != 1 {
+			t.Fatalf("in force is %s", version(s.Maps()))
+		}
+		passes(time.Second)
+		status, want := s.Status(), altoroute.Ramp{Since: held.Until, Over: 10 * time.Minute}
+		if version(status.Maps) != "1 num1" || version(status.Incoming) != "2 num2" || status.Ramp != want || status.Held != nil || status.State() != Fresh {
+			t.Errorf("in force %s, coming in %s by %v, state %s", version(status.Maps), version(status.Incoming), status.Ramp, status.State())
+		}
+		if s.times() != 2 || version(s.told[1]) != "2 num2" || s.ramps[1] != want || h.kinds() != "updated 2" {
+			t.Errorf("told %d times, ramps %v", s.times(), s.ramps)
+		}
+
+		// Who joins now gets both.
+		passes(5 * time.Minute)
+		s.must(s.more("a"))
+		if s.times() != 4 || version(s.told[2]) != "1 num1" || s.ramps[2] != (altoroute.Ramp{}) || version(s.told[3]) != "2 num2" || s.ramps[3] != want {
+			t.Errorf("told %d times, ramps %v", s.times(), s.ramps)
+		}
+
+		passes(5*time.Minute - time.Second)
+		if got := s.Status(); version(got.Maps) != "1 num1" || got.Incoming == nil {
+			t.Error("the ramp is over too early")
+		}
+		passes(time.Second)
+		if got := s.Status(); version(got.Maps) != "2 num2" || got.Incoming != nil || got.Ramp != (altoroute.Ramp{}) {
+			t.Errorf("after the ramp %s is in force", version(got.Maps))
+		}
+		passes(time.Hour)
+		if s.times() != 4 {
+			t.Errorf("told %d times: a ramp ends by itself", s.times())
+		}
+		s.must(s.more("a"))
+		if s.times() != 5 || version(s.told[4]) != "2 num2" || s.ramps[4] != (altoroute.Ramp{}) {
+			t.Errorf("told %d times, of %s", s.times(), version(s.told[4]))
+		}
+		s.Stop()
+	})
+}
+
+// A source that thinks better of it during a ramp has what is in force again.
+func TestRampIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Refresh: time.Minute, Guard: Guard{Hold: time.Minute}})
+		w.server.Publish(few("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		passes(time.Minute)
+		s.wants("1 num1", Fresh, "")
+		if version(s.Status().Incoming) != "2 num2" {
+			t.Fatal("it does not come in")
+		}
+		w.server.Publish(guidance("1", 1))
+		s.wants("1 num1", Fresh, "")
+		if got := s.Status(); got.Incoming != nil || got.Ramp != (altoroute.Ramp{}) || version(s.told[2]) != "1 num1" || s.ramps[2] != (altoroute.Ramp{}) {
+			t.Errorf("coming in is %s, told %d times", version(got.Incoming), s.times())
+		}
+		passes(time.Hour)
+		s.wants("1 num1", Fresh, "")
+		if s.times() != 3 {
+			t.Errorf("told %d times", s.times())
+		}
+	})
+}
+
+// What is in order and comes during a ramp goes on where that one left off.
+func TestRampIsTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Refresh: time.Minute, Guard: Guard{Hold: time.Minute}})
+		w.server.Publish(few("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		passes(time.Minute)
+		s.wants("1 num1", Fresh, "")
+		ramp := s.Status().Ramp
+		passes(time.Minute)
+		w.server.Publish(few("2", 3))
+		s.wants("1 num1", Fresh, "")
+		if got := s.Status(); version(got.Incoming) != "2 num3" || got.Ramp != ramp || s.ramps[2] != ramp || version(s.told[2]) != "2 num3" {
+			t.Errorf("coming in is %s by %v", version(got.Incoming), got.Ramp)
+		}
+		passes(ramp.Over)
+		s.wants("2 num3", Fresh, "")
+		if s.times() != 3 {
+			t.Errorf("told %d times", s.times())
+		}
+	})
+}
+
+func TestHoldAndRampByConfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Guard: Guard{Hold: -1}})
+		w.server.Publish(few("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		if !s.Status().Held.Until.IsZero() {
+			t.Error("it comes in by itself")
+		}
+		passes(1000 * time.Hour)
+		s.wantsHeld("1 num1", "2 num2")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Guard: Guard{Hold: time.Minute, Ramp: -1}})
+		w.server.Publish(few("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		passes(time.Minute)
+		s.wants("2 num2", Fresh, "")
+		if s.times() != 2 || s.ramps[1] != (altoroute.Ramp{}) || s.Status().Incoming != nil {
+			t.Errorf("told with the ramps %v", s.ramps)
+		}
+	})
+}
+
+// A source whose maps are always new and never in order is not kept out for ever,
+// also when it is down as the time comes.
+func TestHeldForAsLongAsTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, h := unwired(t, Config{})
+		since := time.Now()
+		tag := 1
+		for time.Since(since) < time.Hour {
+			tag++
+			w.server.Publish(few(strconv.Itoa(tag), 2))
+			s.wantsHeld("1 num1", strconv.Itoa(tag)+" num2")
+			if got := s.Status().Held; got.Since != since || got.Until != since.Add(time.Hour) {
+				t.Fatalf("held since %v until %v, want from %v", got.Since, got.Until, since)
+			}
+			time.Sleep(10 * time.Minute)
+		}
+		if got := s.Status().Holds; got != 6 {
+			t.Errorf("%d holds", got)
+		}
+		h.kinds()
+		w.set(true)
+		s.wants("1 num1", Stale, "no route to host")
+		if got := s.Status(); version(got.Incoming) != "7 num2" || got.Held != nil || h.kinds() != "stale 1, updated 7" {
+			t.Errorf("coming in is %s", version(got.Incoming))
+		}
+	})
+}

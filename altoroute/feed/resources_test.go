@@ -1,0 +1,222 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package feed
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute/altotest"
+)
+
+func cacheControl(value string) http.Header { return http.Header{"Cache-Control": {value}} }
+
+// What a server says of freshness counts, within bounds.
+func TestFreshness(t *testing.T) {
+	for _, test := range []struct {
+		cacheControl string
+		cfg          Config
+		seconds      int // between looks
+	}{
+		{"", Config{}, 300},
+		{"max-age=1200", Config{}, 1200},
+		{"max-age=60", Config{}, 60},
+		{"max-age=1", Config{}, 30},
+		{"no-cache", Config{}, 30},
+		{"max-age=31536000", Config{}, 3600},
+		{"max-age=1", Config{Refresh: 10 * time.Second}, 10},
+		{"max-age=1", Config{MinRefresh: 2 * time.Minute}, 120},
+		{"max-age=36000", Config{MaxRefresh: 2 * time.Hour}, 7200},
+		{"max-age=36000", Config{Refresh: 2 * time.Hour}, 7200},
+	} {
+		t.Run(fmt.Sprintf("%s %d", test.cacheControl, test.seconds), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s, _ := unwired(t, test.cfg)
+				if test.cacheControl != "" {
+					for _, path := range []string{altotest.DirectoryPath, netPath, costPath} {
+						w.server.SetHeader(path, cacheControl(test.cacheControl))
+					}
+				}
+				s.Start()
+				synctest.Wait()
+				w.gaps()
+				passes(time.Duration(4.5 * float64(test.seconds) * float64(time.Second)))
+				about(t, w.gaps(), slices.Repeat([]int{test.seconds}, 4)...)
+				if got, want := w.server.Count(costPath), (altotest.Count{Requests: 6, NotModified: 5}); got != want {
+					t.Errorf("asked %+v, want %+v", got, want)
+				}
+				s.Stop()
+			})
+		})
+	}
+}
+
+// Each document is asked for in its own time, unless somebody wants to know, or they
+// do not belong together.
+func TestFreshnessOfEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{})
+		w.server.SetHeader(altotest.DirectoryPath, cacheControl("max-age=3600"))
+		w.server.SetHeader(netPath, cacheControl("max-age=3600"))
+		w.server.SetHeader(costPath, cacheControl("max-age=60"))
+		s.wants("1 num1", Fresh, "")
+		s.Start()
+		passes(30 * time.Minute)
+		if n := w.server.Count(netPath).Requests; n != 2 {
+			t.Errorf("the network map was asked for %d times", n)
+		}
+		if n := w.server.Count(costPath).Requests; n < 28 || n > 32 {
+			t.Errorf("the cost map was asked for %d times", n)
+		}
+		s.Look()
+		synctest.Wait()
+		if n := w.server.Count(netPath).Requests; n != 3 {
+			t.Errorf("the network map was asked for %d times after Look", n)
+		}
+		w.server.Publish(guidance("2", 2))
+		passes(67 * time.Second)
+		if got := version(s.Maps()); got != "2 num2" || s.Status().Err != nil {
+			t.Errorf("in force is %s, error %v", got, s.Status().Err)
+		}
+		s.Stop()
+	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	for _, test := range []struct{ asked, least, most time.Duration }{
+		{20 * time.Minute, 20 * time.Minute, 22 * time.Minute},
+		{24 * time.Hour, time.Hour, 66 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s, _ := unwired(t, Config{Refresh: time.Minute})
+			w.server.Misbehave(costPath, altotest.RetryAfter(test.asked))
+			s.Start()
+			synctest.Wait()
+			w.gaps()
+			passes(10 * test.most)
+			gaps := w.gaps()
+			if len(gaps) < 9 || slices.Min(gaps) < test.least || slices.Max(gaps) > test.most {
+				t.Errorf("waited %v, want %v", gaps, test.asked)
+			}
+			s.Stop()
+		})
+	}
+}
+
+var nestedPath = altotest.NestedPath("nested")
+
+// nested is guidance whose cost map is in a nested directory.
+func nested(tag string, ab float64) altotest.Guidance {
+	g := guidance(tag, ab)
+	g.Directories = []altotest.Directory{{ID: "nested", Guidance: altotest.Guidance{CostMaps: g.CostMaps}}}
+	g.CostMaps = nil
+	return g
+}
+
+func TestNestedDirectories(t *testing.T) {
+	w, s, _ := unwired(t, Config{})
+	w.server.Publish(nested("2", 2))
+	s.wants("2 num2", Fresh, "")
+	s.wants("2 num2", Fresh, "")
+	wantReads(t, s, 2, 1, 2, 2) // the cost map was not the nested one's before
+	if got, want := w.server.Count(nestedPath), (altotest.Count{Requests: 2, NotModified: 1}); got != want {
+		t.Errorf("asked %+v, want %+v", got, want)
+	}
+	for name, bad := range map[string]altotest.Behavior{
+		"down": altotest.Status(http.StatusInternalServerError), "broken": altotest.Trailing("garbage"), "a map": altotest.Instead(netPath),
+	} {
+		w.server.Publish(nested("2", 2))
+		s.wants("2 num2", Fresh, "")
+		before := s.log.count("directory is not in order", nestedPath)
+		w.server.Publish(nested("3", 3))
+		w.server.Misbehave(nestedPath, bad)
+		for range 2 { // its last listing is in force
+			s.wants("3 num3", Fresh, "")
+		}
+		if got := s.log.count("WARN", "directory is not in order", nestedPath) - before; got != 1 {
+			t.Errorf("%s: logged %d times", name, got)
+		}
+		w.server.Misbehave(nestedPath, nil)
+	}
+	s.wants("3 num3", Fresh, "")
+
+	// Without a last listing there is none.
+	w.server.Misbehave(nestedPath, altotest.Status(http.StatusNotFound))
+	s = s.again("a")
+	s.wants("none", None, "there is no cost map of routingcost")
+	w.server.Misbehave(nestedPath, nil)
+	s.wants("3 num3", Fresh, "")
+}
+
+var filteredPath = altotest.FilteredPath("some")
+
+// filtered is guidance of twelve PIDs whose cost map is also there in parts.
+func filtered(tag string, ab float64) altotest.Guidance {
+	g := guidance(tag, ab)
+	for i := range 7 {
+		g.NetworkMaps[0].PIDs[fmt.Sprint("p", i)] = []string{fmt.Sprintf("10.0.%d.0/24", i)}
+	}
+	g.Filtered = []altotest.FilteredCostMap{{ID: "some", Maps: g.CostMaps}}
+	return g
+}
+
+// sources returns the rows that a request asks for.
+func sources(t *testing.T, r altotest.Request) []string {
+	t.Helper()
+	var filter struct {
+		PIDs struct {
+			Srcs, Dsts []string
+		}
+	}
+	if err := json.Unmarshal(r.Body, &filter); err != nil || r.Method != http.MethodPost || len(filter.PIDs.Dsts) > 0 {
+		t.Errorf("%s with %s: %v", r.Method, r.Body, err)
+	}
+	return filter.PIDs.Srcs
+}
+
+// A part is asked for where few rows are needed, all by GET where they are many.
+func TestFilteredCostMaps(t *testing.T) {
+	w, s, _ := unwired(t, Config{})
+	w.server.Publish(filtered("2", 2))
+	whole := w.server.Count(costPath).Requests
+	s.wants("2 num2", Fresh, "")
+	s.wants("2 num2", Fresh, "")
+	requests := w.server.Requests(filteredPath)
+	if len(requests) != 2 || !slices.Equal(sources(t, requests[1]), []string{"a"}) || s.times() != 2 {
+		t.Errorf("%d requests, told %d times", len(requests), s.times())
+	}
+	s.must(s.more("b"))
+	s.wants("2 num2", Fresh, "")
+	requests = w.server.Requests(filteredPath)
+	if len(requests) != 3 || !slices.Equal(sources(t, requests[2]), []string{"a", "b"}) || !s.Maps().Costs[0].Keeps([]string{"a", "b"}) {
+		t.Errorf("%d requests, told %d times", len(requests), s.times())
+	}
+	if cost, ok := s.Maps().Costs[0].Cost("b", "c"); !ok || cost != 3 {
+		t.Errorf("the cost from b to c is %v, %v", cost, ok)
+	}
+	if n := w.server.Count(costPath).Requests; n != whole {
+		t.Error("all costs were fetched")
+	}
+	s.must(s.more("c")) // a quarter
+	s.wants("2 num2", Fresh, "")
+	s.wants("2 num2", Fresh, "")
+	if got := w.server.Count(costPath); got.Requests != whole+2 || w.server.Count(filteredPath).Requests != 3 || got.NotModified != 1 {
+		t.Errorf("asked %+v for all costs", got)
+	}
+
+	// Where there are parts only, any number of rows is asked for.
+	parts := filtered("3", 3)
+	parts.CostMaps = nil
+	w.server.Publish(parts)
+	s.wants("3 num3", Fresh, "")
+	requests = w.server.Requests(filteredPath)
+	if got := sources(t, requests[len(requests)-1]); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("asked for %v", got)
+	}
+}
