@@ -266,7 +266,7 @@ func (c *contest) fault(e int32) fault {
 		return notOfEdge
 	case len(q.Failed) > 0 && slices.Contains(q.Failed, edge.Name):
 		return max(unreached, state.fault(q.Client, c.key, edge.seed))
-	case c.plan.demoted != nil && c.demoted(e):
+	case c.plan.demoted != nil && state.mode != ForcedUp && c.demoted(e):
 		return max(demoted, state.fault(q.Client, c.key, edge.seed))
 	case state.calm:
 		return noFault

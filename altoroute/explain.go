@@ -92,7 +92,9 @@ func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	}
 	if q.Client.IsValid() {
 		e.Client = q.Client.String()
-		e.Placement.Ignored = p.ignored(q.Client.Unmap().WithZone(""))
+		if d.Reason != CacheFill {
+			e.Placement.Ignored = p.ignored(q.Client.Unmap().WithZone(""), d.key)
+		}
 	}
 	if d.Edge != nil {
 		e.Edge = d.Edge.Name
@@ -119,8 +121,8 @@ func (d *Decision) placement() PlacementInfo {
 }
 
 // ignored returns what sources say of a client that is beyond their own space.
-func (p *plan) ignored(client netip.Addr) (list []IgnoredInfo) {
-	for _, g := range p.inForce() {
+func (p *plan) ignored(client netip.Addr, key uint64) (list []IgnoredInfo) {
+	for _, g := range p.guiding(key) {
 		if g == nil || g.source.covers(client) {
 			continue
 		}

@@ -219,10 +219,14 @@ func (r *Router) condition(p, before *plan) {
 	for e := range p.states {
 		s := r.conditions.state(e, r.ramp, r.edges[e].Capacity)
 		s.capacity /= r.routers
-		if load := r.conditions.loads[e]; load >= believedLoad && before != nil {
+		least := believedLoad
+		if !math.IsInf(s.capacity, 1) {
+			least = 1 // what it can do is known, unless it is overloaded all the same
+		}
+		if load := r.conditions.loads[e]; load >= least && before != nil {
 			// Our part of what it can do is to our part of what it does as full
 			// is to its load.
-			if sent := before.sent(e); sent > 0 {
+			if sent := before.sent(e); sent >= tellingRate {
 				s.capacity = min(s.capacity, sent/load)
 			}
 		}
@@ -247,6 +251,10 @@ func (r *Router) condition(p, before *plan) {
 // believedLoad is the load from which on it says something of the capacity:
 // that an idle edge is idle does not.
 const believedLoad = 0.5
+
+// tellingRate is in requests per second: an edge that gets fewer of us is as full as
+// others make it.
+const tellingRate = 10
 
 // limited reports whether some edge of a pool has a limit.
 func (r *Router) limited(pool *pool, states []edgeState) bool {

@@ -128,6 +128,27 @@ func TestForgedReports(t *testing.T) {
 	}
 }
 
+// TestForcedUpDespiteReports: the operator knows better than clients.
+func TestForcedUpDespiteReports(t *testing.T) {
+	r := crowd(t)
+	for n := range 100 {
+		r.Report(Query{Client: member(n, 1), Path: "/a", Failed: []string{"near"}}, epoch)
+	}
+	visit(t, r, 100)
+	r.Tick(epoch.Add(reportWindow))
+	goes := func(want string) {
+		t.Helper()
+		if d, err := r.Route(Query{Client: member(1, 1), Path: "/a"}); err != nil || d.Edge.Name != want {
+			t.Errorf("%+v, %v; want %s", d, err, want)
+		}
+	}
+	goes("next")
+	if err := r.Set("near", Setting{Mode: ForcedUp}, epoch.Add(reportWindow)); err != nil {
+		t.Fatal(err)
+	}
+	goes("near")
+}
+
 func TestNetworkCounter(t *testing.T) {
 	for _, n := range []int{0, 1, 5, 100, 5000, 20_000} {
 		var c networkCounter

@@ -230,6 +230,25 @@ func threeEdges(t *testing.T, middle Edge) *Router {
 		"here here 1", "there here 2", "farther here 100")
 }
 
+// TestLoadOfOthers: what is full because of others, or has a capacity that is known, is
+// not taken for small.
+func TestLoadOfOthers(t *testing.T) {
+	r := limitedPair(t, func(cfg *Config) { cfg.Edges[1].Capacity = 0 })
+	r.Learn(map[string]Condition{"small": {Load: 0.9}}, epoch)
+	if got := seconds(t, r, epoch, 30, 5, 0); got["big"] > 0 {
+		t.Errorf("%v: of five requests a second", got)
+	}
+	r = limitedPair(t, func(cfg *Config) { cfg.Edges[1].Capacity = 2000 })
+	r.Learn(map[string]Condition{"small": {Load: 0.73}}, epoch)
+	if got := seconds(t, r, epoch, 30, 200, 0); got["big"] > 0 {
+		t.Errorf("%v: of 200 requests a second, and small can do 2000", got)
+	}
+	r.Learn(map[string]Condition{"small": {Load: 2}}, epoch.Add(30*time.Second))
+	if got := seconds(t, r, epoch.Add(30*time.Second), 30, 200, 0); got["big"] == 0 {
+		t.Errorf("%v: small says that it is overloaded", got)
+	}
+}
+
 // TestKinds: an edge that may not serve some requests has no capacity for them.
 func TestKinds(t *testing.T) {
 	six := edgeAt("six", "there")

@@ -75,6 +75,7 @@ type App struct {
 	operated *operated
 	clock    *clock
 	panics   map[string]bool // the pools in a panic at the last tick, for the log
+	demoted  map[string]bool // the demotions at the last tick, for the log
 
 	// provisioned is set once what the configuration names has been checked
 	// against the maps at hand. What later maps lack is a warning.

@@ -13,8 +13,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +83,8 @@ disable: the edge gets nothing
 
 up: the edge is up, whatever checks say
 
-auto: the edge is what is configured, and what checks say
+auto: the edge is what is configured, and what checks say. A capacity by hand stays
+until capacity auto
 
 capacity: how many requests per second the edge can serve, instead of what is
 configured or what it reports; auto for these
@@ -213,7 +216,15 @@ func statusCommand() *cobra.Command {
 }
 
 func addBy(cmd *cobra.Command) {
-	cmd.Flags().String("by", cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER")), "Who wants it, as the status and the log show it")
+	cmd.Flags().String("by", cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER"), userName()), "Who wants it, as the status and the log show it")
+}
+
+// userName returns the name of the user whose process this is, as far as it is known.
+func userName() string {
+	if is, err := user.Current(); err == nil {
+		return is.Username
+	}
+	return ""
 }
 
 // call is one use of a command.
@@ -297,6 +308,9 @@ func (c *call) ask(method, path string, body []byte) ([]byte, error) {
 	}
 	answer, err := caddycmd.AdminAPIRequest(c.address, method, "/altoroute/"+path, nil, content)
 	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%w: is Caddy running, and its admin API at this address? See --address", err)
+		}
 		return nil, plainError(err)
 	}
 	defer answer.Body.Close()

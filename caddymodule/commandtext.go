@@ -38,26 +38,45 @@ type shownStatus struct {
 		Set         *poolSetting         `json:"set"`
 		Edges       map[string]shownEdge `json:"edges"`
 	} `json:"pools"`
-	Unused unusedSettings `json:"unused_settings"`
+	SuspectSelf bool           `json:"suspect_self"`
+	Unused      unusedSettings `json:"unused_settings"`
 }
 
 type shownEdge struct {
-	State    string       `json:"state"`
-	Capacity *float64     `json:"capacity"`
-	Rate     *float64     `json:"rate"`
-	Load     *float64     `json:"reported_load"`
-	Set      *edgeSetting `json:"set"`
+	State     string       `json:"state"`
+	Capacity  *float64     `json:"capacity"`
+	Rate      *float64     `json:"rate"`
+	Load      *float64     `json:"reported_load"`
+	Set       *edgeSetting `json:"set"`
+	IPv4      *checkBody   `json:"ipv4"`
+	IPv6      *checkBody   `json:"ipv6"`
+	DemotedIn []string     `json:"demoted_in"`
+}
+
+// note says what speaks against an edge.
+func (e *shownEdge) note() string {
+	var notes []string
+	for family, c := range map[string]*checkBody{"IPv4": e.IPv4, "IPv6": e.IPv6} {
+		if c != nil && c.Failures > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %d checks failed, %s", family, c.Failures, c.Error))
+		}
+	}
+	slices.Sort(notes)
+	if len(e.DemotedIn) > 0 {
+		notes = append(notes, "clients cannot reach it in "+strings.Join(e.DemotedIn, ", "))
+	}
+	return strings.Join(notes, "; ")
 }
 
 // edges has a line for each edge of each pool.
 func (s *shownStatus) edges() table {
-	t := table{{"EDGE", "POOL", "STATE", "MODE", "BY", "SINCE", "CAPACITY", "RATE", "LOAD"}}
+	t := table{{"EDGE", "POOL", "STATE", "MODE", "BY", "SINCE", "CAPACITY", "RATE", "LOAD", "NOTE"}}
 	for _, pool := range slices.Sorted(maps.Keys(s.Pools)) {
 		edges := s.Pools[pool].Edges
 		for _, name := range slices.Sorted(maps.Keys(edges)) {
 			e := edges[name]
 			row := append([]string{name, pool, e.State}, modeCells(e.Set)...)
-			t = append(t, append(row, measured(e.Capacity), measured(e.Rate), measured(e.Load)))
+			t = append(t, append(row, measured(e.Capacity), measured(e.Rate), measured(e.Load), e.note()))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Unused.Edges)) {
@@ -157,7 +176,11 @@ func (s *shownStatus) sources() table {
 }
 
 func (s *shownStatus) text() string {
-	return s.sources().text() + "\n" + s.pools().text() + "\n" + s.edges().text()
+	text := s.sources().text() + "\n" + s.pools().text() + "\n" + s.edges().text()
+	if s.SuspectSelf {
+		text = "So many edges fail at once that the fault is more likely here: none is taken for down.\n\n" + text
+	}
+	return text
 }
 
 // shownExplanation is what the commands show of /altoroute/explain.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -260,9 +261,12 @@ func (p *parser) mode(e *Edge) error {
 	}
 	e.Mode = args[0]
 	if len(args) == 2 {
+		if e.Mode != altoroute.Drain.String() {
+			return p.Errf("mode %s %q: only a drain takes time", args[0], args[1])
+		}
 		over, err := caddy.ParseDuration(args[1])
-		if err != nil || e.Mode != altoroute.Drain.String() {
-			return p.Errf("mode %s %q: only a drain takes time, such as 10m", args[0], args[1])
+		if err != nil || over < 0 {
+			return p.Errf("mode drain %q: write a duration such as 10m", args[1])
 		}
 		e.DrainOver = caddy.Duration(over)
 	}
@@ -364,9 +368,9 @@ func (p *parser) healthOption(h *Health) error {
 	case "body":
 		return p.single(&h.Body)
 	case "interval":
-		return p.duration(&h.Interval)
+		return p.positive(&h.Interval)
 	case "timeout":
-		return p.duration(&h.Timeout)
+		return p.positive(&h.Timeout)
 	case "down":
 		return p.number(&h.Down, "how many checks must fail")
 	case "up":
@@ -376,6 +380,9 @@ func (p *parser) healthOption(h *Health) error {
 	case "ramp":
 		if err := p.duration(&h.Ramp); err != nil {
 			return err
+		}
+		if h.Ramp < 0 {
+			return p.Errf("ramp %s: write a duration such as 30s, or 0s", time.Duration(h.Ramp))
 		}
 		if h.Ramp == 0 {
 			h.Ramp = -1 // what is not set is the default

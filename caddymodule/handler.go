@@ -189,11 +189,15 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, is *account, q 
 // answerAll tells of more than one edge.
 func (h *Handler) answerAll(w http.ResponseWriter, r *http.Request, is *account, q *altoroute.Query, to *url.URL) error {
 	header := w.Header()
-	list := h.List && accepts(r, "application/json")
+	list := h.List && prefers(r, "application/json")
 	document := h.Alternates > 0 && accepts(r, metalinkType)
+	most := h.Alternates + 1
+	if list {
+		most = maxAlternates + 1
+	}
 	var all []alternate
 	if h.Alternates > 0 || list {
-		all = h.alternates(*q, to)
+		all = h.alternates(*q, to, most)
 	}
 	if !list && !document {
 		if h.Alternates > 0 {

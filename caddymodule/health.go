@@ -76,6 +76,9 @@ type checks struct {
 func (a *App) targets() (map[string]health.Target, error) {
 	targets := make(map[string]health.Target)
 	for _, e := range a.Edges {
+		if a.Health == nil && e.HealthPath != "" {
+			return nil, fmt.Errorf("edge %s: health %s: edges are checked only with a block health", e.Name, e.HealthPath)
+		}
 		if a.Health == nil || e.Unchecked {
 			continue
 		}
@@ -185,6 +188,20 @@ func (a *App) tick(now time.Time) {
 	if !maps.Equal(a.panics, panics) {
 		a.panics = panics
 	}
+	a.tellDemotions()
+}
+
+// tellDemotions logs which edges clients have come to be kept from, each once.
+func (a *App) tellDemotions() {
+	is := make(map[string]bool)
+	for _, d := range a.router.Demoted() {
+		key := d.Edge + " " + d.PID.String()
+		if is[key] = true; !a.demoted[key] {
+			a.logger.Warn("clients of a PID tell that they cannot reach an edge: it comes last for them",
+				slog.String("edge", d.Edge), slog.String("pid", d.PID.String()), slog.Time("until", d.Until))
+		}
+	}
+	a.demoted = is
 }
 
 // A clock calls a function once a second.

@@ -170,6 +170,9 @@ func setPool(app *App, m *members) (any, error) {
 	if err := checkPool(app, name, &c); err != nil {
 		return nil, err
 	}
+	if pin := c.pin; pin != nil && pin.Prefix == "" && pin.Edge != "" && app.Geo == nil {
+		return nil, fmt.Errorf("pool %s: pin %s: it needs to know where clients are, and the configuration has no geo", *name, pin.Clients())
+	}
 	set, unstored, err := hand.setPool(*name, c, time.Now())
 	if err != nil {
 		return nil, err

@@ -96,6 +96,18 @@ func (p *parser) duration(to *caddy.Duration) error {
 	return nil
 }
 
+// positive reads the one argument of an option as a duration that is not 0.
+func (p *parser) positive(to *caddy.Duration) error {
+	name := p.Val()
+	if err := p.duration(to); err != nil {
+		return err
+	}
+	if *to <= 0 {
+		return p.Errf("%s %q: write a duration such as 30s", name, p.Val())
+	}
+	return nil
+}
+
 // at returns a function that gives errors the present line later on.
 func (p *parser) at() func(error) error {
 	here := *p.Dispenser

@@ -108,6 +108,8 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 		if err := a.Geo.check(a.Sources); err != nil {
 			return cfg, err
 		}
+	} else if err := needsNoPlace(&cfg); err != nil {
+		return cfg, err
 	}
 	if a.DefaultPID != "" {
 		if cfg.Default, err = altoroute.ParseSourcePID(a.DefaultPID); err != nil {
@@ -118,6 +120,31 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 	cfg.Ramp, cfg.Routers = a.Health.ramp(), a.Routers
 	_, err = a.targets()
 	return cfg, err
+}
+
+// needsNoPlace refuses what goes by the place of clients, where there is nothing that
+// knows it: it would never apply.
+func needsNoPlace(cfg *altoroute.Config) error {
+	const remedy = "needs to know where clients are: add geo with a database"
+	for _, e := range cfg.Edges {
+		if len(e.Serves.Countries) > 0 {
+			return fmt.Errorf("edge %s: serves country %s", e.Name, remedy)
+		}
+	}
+	for _, p := range cfg.Pools {
+		if len(p.Serves.Countries) > 0 {
+			return fmt.Errorf("pool %s: serves country %s", p.Name, remedy)
+		}
+		for i, pin := range p.Pins {
+			if pin.Prefix == "" {
+				return fmt.Errorf("pool %s: pin %s %s", p.Name, pin.Clients(), remedy)
+			}
+			if slices.ContainsFunc(p.Pins[:i], func(o altoroute.Pin) bool { return o.Clients() == pin.Clients() }) {
+				return fmt.Errorf("pool %s: %s is pinned twice: remove one", p.Name, pin.Clients())
+			}
+		}
+	}
+	return nil
 }
 
 func (e *Edge) config() (altoroute.Edge, error) {

@@ -136,10 +136,10 @@ type alternate struct {
 	name, url, country string
 }
 
-// alternates returns where else the content is, from the best to the worst, the
-// edge that was chosen first.
-func (h *Handler) alternates(q altoroute.Query, to *url.URL) []alternate {
-	ranked, _ := h.router.Rank(q, max(h.Alternates, defaultAlternates)+1) // the pool is known
+// alternates returns where the content is, from the best to the worst, at most so many
+// and the edge that was chosen first.
+func (h *Handler) alternates(q altoroute.Query, to *url.URL, most int) []alternate {
+	ranked, _ := h.router.Rank(q, most) // the pool is known
 	all := make([]alternate, 0, len(ranked))
 	for _, d := range ranked {
 		all = append(all, alternate{d.Edge.Name, d.Location(to), strings.ToLower(h.router.Country(d.Edge))})
@@ -234,15 +234,28 @@ func writeList(w http.ResponseWriter, pool string, all []alternate) error {
 
 // accepts reports whether a request asks for a media type by its name. A browser,
 // which takes anything, is to be redirected.
-func accepts(r *http.Request, mediaType string) bool {
+func accepts(r *http.Request, mediaType string) bool { return quality(r, mediaType) > 0 }
+
+// prefers reports whether a request would rather have a media type than anything else.
+// Many HTTP libraries name JSON and take all the same what the content is.
+func prefers(r *http.Request, mediaType string) bool {
+	return quality(r, mediaType) > max(quality(r, "*/*"), quality(r, "text/html"))
+}
+
+// quality returns how much a request wants a media type that it names, from 0 to 1
+// (RFC 9110 §12.4.2).
+func quality(r *http.Request, mediaType string) float64 {
 	for _, accept := range r.Header["Accept"] {
 		for element := range strings.SplitSeq(accept, ",") {
 			name, params, err := mime.ParseMediaType(element)
-			if err == nil && name == mediaType {
-				quality, err := strconv.ParseFloat(params["q"], 64)
-				return err != nil || quality > 0
+			if err != nil || name != mediaType {
+				continue
 			}
+			if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
+				return q
+			}
+			return 1
 		}
 	}
-	return false
+	return 0
 }

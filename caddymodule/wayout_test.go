@@ -35,6 +35,9 @@ func TestWayOut(t *testing.T) {
 	}{
 		{"off", "altoroute video", visit{line: "GET /a?q=1"}, "https://fra.cdn.example.net/a?q=1", nil},
 		{"alternates", "altoroute video {\n alternates\n}", visit{line: "GET /a?q=1"}, "https://fra.cdn.example.net/a?q=1", []string{duplicateFra, duplicatePar}},
+		{"one alternate", "altoroute video {\n alternates 1\n}", visit{line: "GET /a?q=1"}, "https://fra.cdn.example.net/a?q=1", []string{duplicateFra, duplicatePar}},
+		{"JSON as good as anything", "altoroute video {\n list\n}", visit{line: "GET /a?q=1", header: []string{"Accept: application/json, text/plain, */*"}}, "https://fra.cdn.example.net/a?q=1", nil},
+		{"JSON after HTML", "altoroute video {\n list\n}", visit{line: "GET /a?q=1", header: []string{"Accept: text/html, application/json;q=0.5"}}, "https://fra.cdn.example.net/a?q=1", nil},
 		{"HEAD", "altoroute video {\n alternates 5\n}", visit{line: "HEAD /a?q=1"}, "https://fra.cdn.example.net/a?q=1", []string{duplicateFra, duplicatePar}},
 		{"POST is for one edge", "altoroute video {\n alternates\n}", visit{line: "POST /a?q=1"}, "https://fra.cdn.example.net/a?q=1", nil},
 		{"not asked for a list", "altoroute video {\n list\n}", visit{line: "GET /a?q=1", header: []string{"Accept: text/html, */*;q=0.8"}}, "https://fra.cdn.example.net/a?q=1", nil},
