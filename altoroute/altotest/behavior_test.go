@@ -210,9 +210,9 @@ func TestDocumentsOfAnySize(t *testing.T) {
 		if got.err != nil || !json.Valid([]byte(got.body)) || strings.Count(got.body, "x") < 3_000_000 {
 			t.Errorf("%s: %d bytes, %v", path, len(got.body), got.err)
 		}
-		got = asked(t, path, altotest.Nested(9000))
+		got = asked(t, path, altotest.Nested(90)) // a client may have its limit, of a hundred for one
 		if !json.Valid([]byte(got.body)) || understood(mediaType, got.body) != nil {
-			t.Errorf("%s: 9000 levels: %d bytes", path, len(got.body))
+			t.Errorf("%s: 90 levels: %d bytes", path, len(got.body))
 		}
 		if got = asked(t, path, altotest.UnknownMembers()); !strings.Contains(got.body, `"x-list"`) || understood(mediaType, got.body) != nil {
 			t.Errorf("%s: unknown members: %v in %s", path, understood(mediaType, got.body), got.body)
