@@ -34,7 +34,7 @@ var soakEdges = []string{"a", "b", "c", "d"}
 // equal.
 func soakCost(tag string, edge, pid int) float64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, tag, " ", edge, " ", pid)
+	_, _ = fmt.Fprint(h, tag, " ", edge, " ", pid) // a hash takes all
 	return float64(h.Sum64()%1000)*10 + float64(edge)
 }
 
