@@ -28,7 +28,7 @@ func (eventRecorder) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "events.handlers.record", New: func() caddy.Module { return new(eventRecorder) }}
 }
 
-func (*eventRecorder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return nil }
+func (*eventRecorder) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
 
 func (*eventRecorder) Handle(_ context.Context, e caddy.Event) error {
 	recordedEvents <- fmt.Sprintf("%s %v %v %v", e.Name(), e.Data["source"], e.Data["tag"], e.Data["reason"])

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/feed"
 	"github.com/altoroute/caddy-alto/altoroute/health"
 )
@@ -101,6 +102,11 @@ type costMapBody struct {
 	altoroute.CostInfo
 	Costs int  `json:"costs"`
 	Ranks bool `json:"ranks,omitempty"`
+	// Unit is that of the metric, where it has one (RFC 9439).
+	Unit string `json:"unit,omitempty"`
+	// Unknown is true of a metric or mode that no RFC defines: less is taken to be
+	// better, and of a mode only the order to mean something.
+	Unknown bool `json:"unknown_cost_type,omitempty"`
 }
 
 type resourceBody struct {
@@ -270,7 +276,10 @@ func (a *App) describeSource(at *attached) sourceBody {
 		n := s.Maps.Network
 		body.NetworkMap = &networkMapBody{VersionTag: n.Tag(), PIDs: n.PIDs(), Prefixes: n.Prefixes()}
 		for i, c := range s.Maps.Costs {
-			body.CostMaps = append(body.CostMaps, costMapBody{CostInfo: c.Info(), Costs: c.Pairs(), Ranks: i == 0})
+			of := alto.CostType{Mode: c.Info().Mode, Metric: c.Info().Metric}
+			body.CostMaps = append(body.CostMaps, costMapBody{
+				CostInfo: c.Info(), Costs: c.Pairs(), Ranks: i == 0, Unit: of.Unit(), Unknown: !of.Known(),
+			})
 		}
 	}
 	for _, r := range s.Resources {

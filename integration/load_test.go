@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,8 @@ type load struct {
 	answers atomic.Int64
 	mu      sync.Mutex
 	failed  []string
-	last    sync.Map // when each location's host was last sent to
+	took    []time.Duration // each answer
+	last    sync.Map        // when each location's host was last sent to
 	right   func(location, path string) bool
 }
 
@@ -54,6 +56,7 @@ func (l *load) ask(c *http.Client, from, path string) error {
 		return err
 	}
 	r.Header.Set("X-Forwarded-For", from)
+	begin := time.Now()
 	answer, err := c.Do(r) // repeats a GET where a kept-alive connection was closed
 	if err != nil {
 		return err
@@ -67,7 +70,24 @@ func (l *load) ask(c *http.Client, from, path string) error {
 		return errors.New(answer.Status + " " + answer.Header.Get("Location"))
 	}
 	l.last.Store(to.Host, time.Now())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.took = append(l.took, time.Since(begin))
 	return nil
+}
+
+// latencies returns the median and the 99.9th percentile of the answers since the
+// last call.
+func (l *load) latencies() (median, high time.Duration) {
+	l.mu.Lock()
+	took := l.took
+	l.took = nil
+	l.mu.Unlock()
+	if len(took) == 0 {
+		return 0, 0
+	}
+	slices.Sort(took)
+	return took[len(took)/2], took[len(took)*999/1000]
 }
 
 // sent returns when somebody was last sent to a host.
