@@ -4,173 +4,89 @@
 package feed
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net/http"
-	"net/url"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
 )
 
-// TestEveryFault: whatever a server does, the set in force stays, the fault is told
-// and counted once, by name of the document, and is over when the server is well.
+// Whatever can be wrong with any document: the set in force stays, the fault is
+// counted and logged once, with the document's name, and it is over when the server is
+// honest again.
 func TestEveryFault(t *testing.T) {
 	t.Parallel()
-	kinds := map[string]string{
-		altotest.DirectoryPath: alto.MediaTypeDirectory, netPath: alto.MediaTypeNetworkMap, costPath: alto.MediaTypeCostMap,
+	kinds := []struct{ name, path, mediaType string }{
+		{"directory", altotest.DirectoryPath, alto.MediaTypeDirectory},
+		{"network map", netPath, alto.MediaTypeNetworkMap},
+		{"cost map", costPath, alto.MediaTypeCostMap},
+		{"filtered cost map", filteredPath, alto.MediaTypeCostMap},
 	}
+	met := 0
 	for _, fault := range altotest.Faults() {
-		for path, mediaType := range kinds {
-			if !fault.On(mediaType) {
+		for _, kind := range kinds {
+			if !fault.On(kind.mediaType) {
 				continue
 			}
-			t.Run(fault.Name+path, func(t *testing.T) {
+			met++
+			t.Run(fault.Name+"/"+kind.name, func(t *testing.T) {
 				t.Parallel()
-				server, s := serve(t)
-				s.wants("1 num1", Fresh, "")
-				before := s.Maps()
-				if fault.NeedsMaxBody {
-					s.cfg.Client.MaxBody = 1 << 20
-				}
-				if fault.NeedsTimeout {
-					s.cfg.Client.Timeout = 100 * time.Millisecond
-				}
-				server.Publish(guidance("2", 2))
-				server.Misbehave(path, fault.Behavior)
-				for range 2 {
-					if _, err := s.look(); err == nil {
-						t.Fatal("it is taken")
-					}
-				}
-				status := s.Status()
-				if s.Maps() != before || status.State() != Stale {
-					t.Errorf("in force is %s (%s)", version(s.Maps()), status.State())
-				}
-				reason := refusalOf(status.Err)
-				if fault.Content == (reason == Unavailable) || status.Refusals[reason] != 1 {
-					t.Errorf("%v is counted as %v", status.Err, status.Refusals)
-				}
-				if n := s.log.count("maps refused", server.URL+path); n != 1 {
-					t.Errorf("told %d times: %v", n, status.Err)
-				}
-				server.Misbehave(path, nil)
-				s.cfg.Client.Timeout = 0
-				// It may have been confirmed that what is wrong is the current one.
-				for n := 0; version(s.Maps()) != "2 num2"; n++ {
-					if _, err := s.look(); err != nil && n == 2*forgetAfter {
-						t.Fatalf("it does not recover: %v", err)
-					}
-				}
+				meetFault(t, &fault, kind.path)
 			})
 		}
 	}
-}
-
-// TestTLSFaults: a certificate that is not right is said to be.
-func TestTLSFaults(t *testing.T) {
-	authority := altotest.NewAuthority(t)
-	for name, c := range map[string]struct {
-		options altotest.TLSOptions
-		trusted bool
-		word    string
-	}{
-		"right":   {altotest.TLSOptions{Authority: authority}, true, ""},
-		"expired": {altotest.TLSOptions{Authority: authority, Expired: true}, true, "expired"},
-		"name":    {altotest.TLSOptions{Authority: authority, WrongName: true}, true, "cannot validate certificate"},
-		"unknown": {altotest.TLSOptions{Authority: authority}, false, "unknown authority"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := altotest.StartTLS(t, c.options)
-			server.Publish(guidance("1", 1))
-			transport := alto.NewTransport()
-			if c.trusted {
-				transport.TLSClientConfig.RootCAs = authority.Pool
-			}
-			t.Cleanup(transport.CloseIdleConnections)
-			cfg := Config{Servers: []*url.URL{server.Directory()}}
-			cfg.Client.HTTP = &http.Client{Transport: transport}
-			s := watch(t, cfg, "a")
-			if c.word == "" {
-				s.wants("1 num1", Fresh, "")
-				return
-			}
-			s.wants("none", None, c.word)
-		})
+	if met < 200 {
+		t.Errorf("only %d faults were met", met)
 	}
 }
 
-const interleavings = 10_000
+func meetFault(t *testing.T, fault *altotest.Fault, path string) {
+	t.Helper()
+	publish := guidance
+	if path == filteredPath {
+		publish = filtered
+	}
+	server, h := altotest.Start(t), new(heard)
+	server.Publish(publish("1", 1))
+	s := follow(t, server, Config{Notify: h.add})
+	s.wants("1 num1", Fresh, "")
+	before := s.Maps()
 
-// TestInterleavings has two fetches run into each other in all ways, one of them
-// delayed, with new rows, a look by hand and a server that changes: what watchers are
-// told is never mixed, and never goes back.
-func TestInterleavings(t *testing.T) {
-	t.Parallel()
-	server, s := serve(t)
-	var mu sync.Mutex
-	last := 0
-	rows := []string{"a"}
-	stop, err := s.Watch(&watcherOf{
-		rows: func(*altoroute.NetworkMap) []string {
-			mu.Lock()
-			defer mu.Unlock()
-			return slices.Clone(rows)
-		},
-		apply: func(m *altoroute.Maps, _ altoroute.Ramp) {
-			mu.Lock()
-			defer mu.Unlock()
-			n := 0
-			if v := version(m); v == "mixed" {
-				t.Errorf("told of a mixed set")
-			} else if _, err := fmt.Sscan(v, &n); err != nil || n < last {
-				t.Errorf("told of %s after %d", v, last)
-			}
-			last = n
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
+	server.Publish(publish("2", 2))
+	server.Misbehave(path, fault.Behavior)
+	if fault.NeedsTimeout {
+		s.cfg.Client.Timeout = 300 * time.Millisecond
 	}
-	defer stop()
-	random := rand.New(rand.NewPCG(1, 2))
-	for n := range interleavings {
-		tag := fmt.Sprint(n + 1)
-		server.Publish(guidance(tag, float64(n%8+1)))
-		gate := make(chan struct{})
-		path := []string{altotest.DirectoryPath, netPath, costPath}[random.IntN(3)]
-		server.Misbehave(path, altotest.Times(1, altotest.Stall(gate)))
-		if random.IntN(4) == 0 { // the old one comes after the new one
-			server.Misbehave(path, altotest.Times(1, altotest.Of(guidance(fmt.Sprint(max(n, 1)), float64((n+7)%8+1)))))
-		}
-		if random.IntN(8) == 0 {
-			mu.Lock()
-			rows = [][]string{{"a"}, {"a", "b"}}[random.IntN(2)]
-			mu.Unlock()
-		}
-		var both sync.WaitGroup
-		for range 2 {
-			both.Go(func() { _ = s.refresh(t.Context()) })
-		}
-		if random.IntN(2) == 0 {
-			s.Look()
-		}
-		close(gate)
-		both.Wait()
+	if fault.NeedsMaxBody {
+		s.cfg.Client.MaxBody = 1 << 20
 	}
-	server.Misbehave(altotest.DirectoryPath, nil)
-	server.Misbehave(netPath, nil)
-	server.Misbehave(costPath, nil)
-	for range 2 * forgetAfter {
-		_, _ = s.look()
+	for range 2 {
+		s.wants("1 num1", Stale, server.URL+path)
 	}
-	if got := s.Maps().Network.Tag().Tag; got != fmt.Sprint(interleavings) || !strings.HasPrefix(version(s.Maps()), got) {
-		t.Errorf("in the end version %s is in force of %d", got, interleavings)
+	status := s.Status()
+	if s.Maps() != before || s.times() != 1 || status.Held != nil || h.kinds() != "updated 1, stale 1" {
+		t.Errorf("told %d times, held %v", s.times(), status.Held)
+	}
+	counted := uint64(0)
+	for _, n := range status.Refusals {
+		counted += n
+	}
+	if reason := refusalOf(status.Err); counted != 1 || status.Refusals[reason] != 1 || !fault.Content && reason != Unavailable {
+		t.Errorf("counted %v", status.Refusals)
+	}
+	// A directory may tell more of its entries.
+	n := s.log.count("ERROR", server.URL+path) + s.log.count("WARN", server.URL+path) - s.log.count("WARN directory is not in order")
+	if n != 1 || s.log.count("maps refused", server.URL+path) != 1 {
+		t.Errorf("%d lines: %s", n, strings.Join(s.log.lines, "\n"))
+	}
+
+	server.Misbehave(path, nil)
+	s.cfg.Client.Timeout, s.cfg.Client.MaxBody = 0, 0
+	for range 2 {
+		s.wants("2 num2", Fresh, "")
+	}
+	if s.times() != 2 || s.log.count("recovered") != 1 {
+		t.Errorf("told %d times, %d recoveries", s.times(), s.log.count("recovered"))
 	}
 }
