@@ -145,7 +145,7 @@ func TestServerFollowed(t *testing.T) {
 	if !goesTo("a")() {
 		t.Error("the guidance was lost with the reload")
 	}
-	c.eventually("the network map is asked for again", func() bool { return isp.Count(altotest.NetworkMapPath("net")).Requests > before.Requests })
+	c.eventually("the network map is confirmed again", func() bool { return isp.Count(altotest.NetworkMapPath("net")).NotModified > before.NotModified })
 	if after := isp.Count(altotest.NetworkMapPath("net")); after.Requests-after.NotModified != before.Requests-before.NotModified {
 		t.Errorf("the reload fetched an unchanged map: %+v, then %+v", before, after)
 	}
