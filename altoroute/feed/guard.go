@@ -252,6 +252,7 @@ func (f *Feed) Release() error {
 		return errNothingHeld
 	}
 	f.held, f.status.Held = nil, nil
+	f.incoming, f.status.Ramp = nil, altoroute.Ramp{} // not in the place of one that comes in by degrees
 	events := f.letIn(held, altoroute.Ramp{}, now)
 	f.mu.Unlock()
 	f.notify(events)

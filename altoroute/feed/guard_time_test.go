@@ -168,3 +168,34 @@ func TestHeldForAsLongAsTheFirst(t *testing.T) {
 		}
 	})
 }
+
+// What is let in by hand is in force at once, also while another set comes in.
+func TestReleaseDuringARamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newFolder(t)
+		put := func(tag string, ab float64) {
+			d.put("net", networkDocument(tag))
+			d.put("cost", costDocument(tag, ab, numerical))
+		}
+		put("1", 1)
+		s := watch(t, Config{Files: []string{d.file("net"), d.file("cost")}, Guard: Guard{Hold: time.Minute, Ramp: time.Hour}}, "a")
+		s.mu.Lock()
+		s.shift = altoroute.Shift{Sampled: 100, Moved: 50}
+		s.mu.Unlock()
+		s.Start()
+		put("2", 2)
+		time.Sleep(70 * time.Second)
+		put("3", 3)
+		time.Sleep(5 * time.Second)
+		if is := s.Status(); version(is.Maps) != "1 num1" || version(is.Incoming) != "2 num2" || is.Held == nil || version(is.Held.Maps) != "3 num3" {
+			t.Fatalf("in force %s, incoming %s, held %+v", version(is.Maps), version(is.Incoming), is.Held)
+		}
+		if err := s.Release(); err != nil {
+			t.Fatal(err)
+		}
+		if is := s.Status(); version(is.Maps) != "3 num3" || is.Incoming != nil {
+			t.Errorf("in force %s, incoming %s", version(is.Maps), version(is.Incoming))
+		}
+		s.Stop()
+	})
+}
