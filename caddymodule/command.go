@@ -16,7 +16,6 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -308,7 +307,8 @@ func (c *call) ask(method, path string, body []byte) ([]byte, error) {
 	}
 	answer, err := caddycmd.AdminAPIRequest(c.address, method, "/altoroute/"+path, nil, content)
 	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
+		// Caddy keeps the text alone.
+		if strings.Contains(err.Error(), "connection refused") || strings.Contains(err.Error(), "no such file") {
 			err = fmt.Errorf("%w: is Caddy running, and its admin API at this address? See --address", err)
 		}
 		return nil, plainError(err)

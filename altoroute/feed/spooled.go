@@ -31,6 +31,9 @@ type Version struct {
 // errNoSpool is why there is nothing to go back to.
 var errNoSpool = errors.New("the source has no spool: no version is kept")
 
+// errNoVersion is why one cannot go back by one.
+var errNoVersion = errors.New("there is no version before the one in force")
+
 // Versions returns the sets on disk, newest first.
 func (f *Feed) Versions() []Version {
 	if f.cfg.Spool == nil {
@@ -240,11 +243,14 @@ func (f *Feed) PutBack(sequence uint64) error {
 		return errNoSpool
 	}
 	sets, _ := f.cfg.Spool.Sets()
-	i := slices.IndexFunc(sets, func(s *spool.Set) bool { return s.Sequence == sequence })
-	if sequence == 0 {
-		i = 1
+	i := 1
+	switch {
+	case sequence > 0:
+		i = slices.IndexFunc(sets, func(s *spool.Set) bool { return s.Sequence == sequence })
+	case len(sets) < 2:
+		return errNoVersion
 	}
-	if i < 0 || i >= len(sets) {
+	if i < 0 {
 		return fmt.Errorf("there is no version %d to go back to: of this source %d are kept", sequence, len(sets))
 	}
 	made, err := f.load(sets[i])

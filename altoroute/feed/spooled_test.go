@@ -173,7 +173,7 @@ func TestPutBack(t *testing.T) {
 		t.Error("something was put back without a spool")
 	}
 	w, s, h := unwired(t, Config{Spool: spoolIn(t, folder)})
-	if err := s.PutBack(0); err == nil || !strings.Contains(err.Error(), "of this source 1 are kept") {
+	if err := s.PutBack(0); err == nil || !strings.Contains(err.Error(), "there is no version before") {
 		t.Errorf("error %v where there is one version", err)
 	}
 	w.server.Publish(guidance("2", 2))
