@@ -191,3 +191,22 @@ func TestLongURLs(t *testing.T) {
 		t.Errorf("%q were looked for beyond the limit", names)
 	}
 }
+
+// TestAsManyAlternates: as many others are named as the operator wants, and a list has
+// all.
+func TestAsManyAlternates(t *testing.T) {
+	edges := "maps {{dir}}/net.json {{dir}}/cost.json\n"
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		edges += "edge " + name + " https://" + name + ".cdn.example.net cc-de\n"
+	}
+	s := newStage(t, edges)
+	for directive, want := range map[string]int{"alternates 1": 2, "alternates 4": 5, "alternates": 4, "alternates 20": 6} {
+		if got := len((visit{line: "GET /a"}).see(t, s.handler("altoroute {\n "+directive+"\n}")).header["Link"]); got != want {
+			t.Errorf("%s: %d links, want %d", directive, got, want)
+		}
+	}
+	w := read(t, s.handler("altoroute {\n alternates 1\n list\n}"), visit{line: "GET /a", header: []string{"Accept: application/json"}})
+	if n := strings.Count(w.Body.String(), `"edge"`); n != 6 {
+		t.Errorf("the list has %d edges: %s", n, w.Body)
+	}
+}
