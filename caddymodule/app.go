@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/feed"
 	"github.com/altoroute/caddy-alto/geo"
 )
 
@@ -85,9 +86,10 @@ type App struct {
 // attached is a source in use by this configuration.
 type attached struct {
 	*Source
-	app   *App
-	feed  *pooledFeed
-	leave func()
+	feed.Watcher // of the router; Apply is its own
+	app          *App
+	feed         *pooledFeed
+	leave        func()
 	// Of the inherited maps that it stands on until it has its own.
 	since, lastContact time.Time
 }
@@ -146,7 +148,7 @@ func (a *App) attach(s *Source) error {
 	if err != nil {
 		return fmt.Errorf("source %s: %w", s.Name, err)
 	}
-	at := &attached{Source: s, app: a, feed: f}
+	at := &attached{Source: s, Watcher: feed.For(a.router, s.Name), app: a, feed: f}
 	a.sources = append(a.sources, at)
 	if f.Maps() == nil {
 		// Before Watch, which may bring newer ones.
@@ -208,15 +210,6 @@ func (a *App) unknownPIDs(s *Source, m *altoroute.NetworkMap) []error {
 		errs = append(errs, a.Geo.unknownPIDs(s.Name, m)...)
 	}
 	return errs
-}
-
-// Rows implements feed.Watcher.
-func (at *attached) Rows(m *altoroute.NetworkMap) []string { return at.app.router.Rows(at.Name, m) }
-
-// Shift implements feed.Watcher.
-func (at *attached) Shift(m *altoroute.Maps) altoroute.Shift {
-	s, _ := at.app.router.Shift(at.Name, m) // the feed's sets are whole
-	return s
 }
 
 // Apply implements feed.Watcher: it puts a source's maps in force for this
