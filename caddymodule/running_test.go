@@ -99,11 +99,20 @@ func goroutines(names ...string) (n int) {
 // a reload is closed before an answer, by Caddy with or without this module:
 // such a request is repeated.
 func do(client *http.Client, r *http.Request) (*http.Response, error) {
-	answer, err := client.Do(r)
-	for tries := 0; errors.Is(err, io.EOF) && tries < 10; tries++ {
-		answer, err = client.Do(r)
+	for tries := 0; ; tries++ {
+		again := r.Clone(r.Context())
+		if r.GetBody != nil {
+			body, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			again.Body = body
+		}
+		answer, err := client.Do(again)
+		if !errors.Is(err, io.EOF) || tries == 10 {
+			return answer, err
+		}
 	}
-	return answer, err
 }
 
 // ask has the admin endpoint answer.
