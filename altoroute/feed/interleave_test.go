@@ -32,8 +32,10 @@ type chaos struct {
 	mu        sync.Mutex
 	random    *rand.Rand
 	published int
-	putBack   int            // how often
-	done      map[string]int // what has happened, how often
+	// How often putting a version back has begun, and has ended: all watchers have been
+	// told then.
+	begun, ended int
+	done         map[string]int // what has happened, how often
 }
 
 func (c *chaos) intN(n int) int {
@@ -95,9 +97,9 @@ func (c *chaos) Shift(m *altoroute.Maps) altoroute.Shift {
 // A listener is a watcher that checks what it is told.
 type listener struct {
 	*chaos
-	rows    []string
-	last    int
-	putBack int // how often when it was told of an older version
+	rows  []string
+	last  int
+	ended int // chaos.ended when it was told last
 }
 
 func (l *listener) Rows(*altoroute.NetworkMap) []string { return l.rows }
@@ -108,16 +110,15 @@ func (l *listener) Apply(m *altoroute.Maps, ramp altoroute.Ramp) {
 	defer l.mu.Unlock()
 	is := tagOf(m)
 	if is < l.last {
-		if l.chaos.putBack == l.putBack {
+		if l.begun == l.ended {
 			l.t.Errorf("version %d after %d", is, l.last)
 		}
-		l.putBack = l.chaos.putBack
 		l.done["went back"]++
 	}
 	if ramp.Over > 0 {
 		l.done["came in by a ramp"]++
 	}
-	l.last = is
+	l.last, l.ended = is, l.chaos.ended
 	l.done["told"]++
 }
 
@@ -134,7 +135,7 @@ func (c *chaos) check(m *altoroute.Maps) {
 // listen adds a watcher.
 func (c *chaos) listen(rows ...string) (stop func()) {
 	c.mu.Lock()
-	l := &listener{chaos: c, rows: append(rows, "a"), putBack: c.putBack}
+	l := &listener{chaos: c, rows: append(rows, "a"), ended: c.ended}
 	c.mu.Unlock()
 	stop, err := c.feed.Watch(l)
 	if err != nil {
@@ -163,11 +164,14 @@ func (c *chaos) act() {
 		}
 	case 4:
 		c.mu.Lock()
-		c.putBack++
+		c.begun++
 		c.mu.Unlock()
 		if c.feed.PutBack(0) == nil {
 			c.count("put back")
 		}
+		c.mu.Lock()
+		c.ended++
+		c.mu.Unlock()
 	case 5:
 		status := c.feed.Status()
 		c.check(status.Maps)
@@ -205,13 +209,16 @@ func (c *chaos) end() {
 	}
 }
 
+// interleavings is how many are tried.
+const interleavings = 10_000
+
 // run makes a feed of the source and has it go through interleavings.
 func (c *chaos) run(seed uint64) {
 	c.random, c.publish, c.done = rand.New(rand.NewPCG(seed, 4)), guidance, make(map[string]int)
 	if seed%2 == 1 {
 		c.publish = filtered
 	}
-	cfg := Config{Refresh: 5 * time.Millisecond, Guard: Guard{Hold: 3 * time.Millisecond, Ramp: 10 * time.Millisecond}}
+	cfg := Config{Refresh: 5 * time.Millisecond, Guard: Guard{Hold: 30 * time.Millisecond, Ramp: 10 * time.Millisecond}}
 	cfg.Servers = []*url.URL{mustURL("http://first.example/directory"), mustURL("http://second.example/directory")}
 	cfg.Client.HTTP = &http.Client{Transport: c}
 	const spooled = interleavings / 250 // for each of four feeds: each set waits for the disk
@@ -254,7 +261,7 @@ func TestFetchesInterleaved(t *testing.T) {
 	if done["interleaved"] != interleavings {
 		t.Errorf("%d interleavings, want %d", done["interleaved"], interleavings)
 	}
-	for _, what := range []string{"lost", "published", "told", "came in by a ramp", "put back"} {
+	for _, what := range []string{"lost", "published", "told", "came in by a ramp", "released", "dropped", "put back"} {
 		if done[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
