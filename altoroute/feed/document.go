@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -38,7 +39,6 @@ type document struct {
 	costs     *altoroute.CostMap
 	refused   error         // why the present content cannot be used
 	content   spool.Content // in the spool, if there is one
-	writer    *spool.Writer // of it, until it is part of a set
 
 	status ResourceStatus
 }
@@ -130,10 +130,7 @@ func (d *document) keepStored(stored *spool.Writer) {
 		d.cfg.Logger.Error("a document cannot be written to the spool",
 			slog.String("source", d.cfg.Name), slog.String("document", d.name), slog.Any("error", err))
 	}
-	if d.writer != nil {
-		d.writer.Discard() // which leaves it, where it is part of a set
-	}
-	d.content, d.writer = content, stored
+	d.content = content
 }
 
 // copyToSpool has the spool keep the content that was read last, unless there is other
@@ -264,6 +261,17 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 	}
 	d.costs = read
 	return d.costs, warnings, nil
+}
+
+// takeRows takes over the costs of a set of the same content: it may have been given
+// more rows since.
+func (d *document) takeRows(s *set) {
+	if s == nil || !d.seen {
+		return
+	}
+	if i := slices.Index(s.sums[1:], d.sum); i >= 0 {
+		d.costs = s.maps.Costs[i]
+	}
 }
 
 // watchedReader counts what is read of a document and remembers a failure of

@@ -85,12 +85,13 @@ type Feed struct {
 	cfg     Config
 	origins []origin // in order of preference
 
-	cycle    sync.Mutex // held while documents are read and a set is put together
-	at       int        // the origin in use
-	tryAt    time.Time  // when to try those again that are preferred to it
-	failures int        // in a row
-	stored   *set       // the newest one in the spool, or that could not be written there
-	storedAt time.Time  // when that was tried last
+	cycle    sync.Mutex       // held while documents are read and a set is put together
+	at       int              // the origin in use
+	tryAt    time.Time        // when to try those again that are preferred to it
+	failures int              // in a row
+	stored   *set             // the newest one in the spool, or that could not be written there
+	excluded []spool.Excluded // that is in the spool with it
+	storedAt time.Time        // when that was tried last
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
 	watchers   []*watching
@@ -98,9 +99,12 @@ type Feed struct {
 	mu     sync.Mutex // guards what follows
 	status Status
 	told   string // what was logged last: a fault that lasts is logged once
-	// The set in force, the one that it gives way to by a ramp, the one that is
-	// held, and the one that was put aside by hand; nil where there is none.
-	base, incoming, held, aside *set
+	// The set in force, the one that it gives way to by a ramp, and the one that is
+	// held; nil where there is none.
+	base, incoming, held *set
+	// What was put aside by hand, and what was held when the spool was written that was
+	// recalled, until the source is reached; nil where there is none.
+	aside, heldBefore *spool.Excluded
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -158,8 +162,8 @@ func New(cfg Config) (*Feed, error) {
 func (f *Feed) local() bool { return len(f.cfg.Servers) == 0 }
 
 // Watch has the watcher told of every set of maps from now on, and of the present
-// one before Watch returns. Where the present set lacks rows that it needs, a full
-// one follows.
+// one before Watch returns. Rows of costs that it needs and the present set lacks are
+// read from the spool; where they are not there, a full set follows.
 //
 // Local files are looked at now, and read if they have changed or rows are missing;
 // where there is no good set, the spool is read. The error tells what is wrong where
@@ -176,6 +180,7 @@ func (f *Feed) Watch(watcher Watcher) (stop func(), err error) {
 		defer f.publishing.Unlock()
 		f.watchers = slices.DeleteFunc(f.watchers, func(o *watching) bool { return o == w })
 	}
+	f.widen()
 	if f.local() {
 		err = f.refresh(context.Background())
 	}
@@ -275,12 +280,8 @@ func (f *Feed) Stop() {
 	}
 	stop()
 	<-stopped
-	for _, o := range f.origins {
-		for _, d := range o.all() {
-			if d.writer != nil {
-				d.writer.Discard() // what is part of no set
-			}
-		}
+	if f.cfg.Spool != nil {
+		f.cfg.Spool.DiscardExcept(nil)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
+	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
 // A Guard says what new maps may change. What changes more is held: it does not
@@ -65,7 +67,7 @@ type Held struct {
 func (f *Feed) admit(made *set, now time.Time) {
 	rows := f.rows(made.maps.Network)
 	f.mu.Lock()
-	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || f.held.same(made, rows) || f.aside.same(made, nil)
+	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || f.held.same(made, rows) || made.is(f.aside)
 	f.mu.Unlock()
 	var reasons []string
 	var shift altoroute.Shift
@@ -77,7 +79,7 @@ func (f *Feed) admit(made *set, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.aside.same(made, nil): // also where rows are wanted that it lacks
+	case made.is(f.aside): // also where rows are wanted that it lacks
 		f.unhold("the source has what was put aside")
 	case f.held.same(made, rows):
 	case f.incoming.same(made, rows):
@@ -93,18 +95,43 @@ func (f *Feed) admit(made *set, now time.Time) {
 		f.unhold("a later set is in order")
 		events = f.letIn(made, altoroute.Ramp{}, now)
 	}
+	f.heldBefore = nil
+}
+
+// is reports whether a set is what is excluded.
+func (s *set) is(x *spool.Excluded) bool { return x != nil && slices.Equal(s.sums, x.Sums) }
+
+// exclude describes a set that is not let in.
+func (s *set) exclude(since time.Time, reasons []string) *spool.Excluded {
+	return &spool.Excluded{VersionTag: alto.VersionTag(s.maps.Network.Tag()), Sums: s.sums, Since: since, Reasons: reasons}
+}
+
+// remembered returns the reasons for which a set of the same content was held before.
+func (f *Feed) remembered(made *set) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.held.same(made, nil):
+		return f.status.Held.Reasons
+	case made.is(f.heldBefore):
+		return f.heldBefore.Reasons
+	}
+	return nil
 }
 
 // newest returns the set that is in force, or coming in.
 func (f *Feed) newest() *set { return cmp.Or(f.incoming, f.base) }
 
-// judge returns what a set would change too much. Where it is of the same content and
-// has only more rows of costs, or the configuration wants rows that the set in force
-// does not have, the configuration has changed: what comes then is the new measure.
+// judge returns what a set would change too much. Where the configuration wants rows of
+// costs that the set in force does not have, it has changed: what comes then is the new
+// measure, unless it was held before. So is what cannot be told for want of requests.
 func (f *Feed) judge(before, made *set) (reasons []string, worst altoroute.Shift) {
 	had, has := before.maps.Network, made.maps.Network
-	if slices.Equal(before.sums, made.sums) || !keepsRows(before.maps, f.rows(had)) {
-		return nil, worst
+	if slices.Equal(before.sums, made.sums) {
+		return nil, worst // only with more rows
+	}
+	if !keepsRows(before.maps, f.rows(had)) {
+		return f.remembered(made), worst
 	}
 	lost := cmp.Or(f.cfg.Guard.Lost, DefaultLost)
 	if fewer := had.Prefixes() - has.Prefixes(); float64(fewer) > lost*float64(had.Prefixes()) {
@@ -113,10 +140,8 @@ func (f *Feed) judge(before, made *set) (reasons []string, worst altoroute.Shift
 	if gone := had.Missing(has); float64(gone) > lost*float64(had.PIDs()) {
 		reasons = append(reasons, fmt.Sprintf("it lacks %d of the %d PIDs in force, %s", gone, had.PIDs(), percent(gone, had.PIDs())))
 	}
-	f.publishing.Lock()
-	defer f.publishing.Unlock()
-	for i, w := range f.watchers {
-		shift := w.Shift(made.maps)
+	shifts := f.shifts(made)
+	for i, shift := range shifts {
 		for _, reason := range f.cfg.Guard.against(shift) {
 			if !slices.Contains(reasons, reason) {
 				reasons = append(reasons, reason)
@@ -126,19 +151,38 @@ func (f *Feed) judge(before, made *set) (reasons []string, worst altoroute.Shift
 			worst = shift
 		}
 	}
+	if len(reasons) == 0 && worst.Sampled < leastSampled {
+		reasons = f.remembered(made)
+	}
 	return reasons, worst
+}
+
+// shifts returns what a set would move for each watcher.
+func (f *Feed) shifts(made *set) []altoroute.Shift {
+	f.publishing.Lock()
+	defer f.publishing.Unlock()
+	shifts := make([]altoroute.Shift, 0, len(f.watchers))
+	for _, w := range f.watchers {
+		shifts = append(shifts, w.Shift(made.maps))
+	}
+	return shifts
 }
 
 // against returns what is too much of what a set would move for one watcher.
 func (g *Guard) against(shift altoroute.Shift) (reasons []string) {
-	if len(shift.Uncosted) > 0 {
-		reasons = append(reasons, "it leaves edges without any cost: "+strings.Join(shift.Uncosted, ", "))
+	if edges := shift.Uncosted; len(edges) > maxNamed {
+		reasons = append(reasons, fmt.Sprintf("it leaves %d edges without any cost: %s and others", len(edges), strings.Join(edges[:maxNamed], ", ")))
+	} else if len(edges) > 0 {
+		reasons = append(reasons, "it leaves edges without any cost: "+strings.Join(edges, ", "))
 	}
 	if telling(shift) > cmp.Or(g.Moved, DefaultMoved) {
 		reasons = append(reasons, fmt.Sprintf("it moves %d of %d recent requests, %s", shift.Moved, shift.Sampled, percent(shift.Moved, shift.Sampled)))
 	}
 	return reasons
 }
+
+// maxNamed is how many edges a reason names.
+const maxNamed = 10
 
 // telling returns the share of recent requests that would move, where they are enough
 // to mean something.
@@ -154,8 +198,11 @@ func percent(part, whole int) string { return fmt.Sprintf("%.0f %%", 100*float64
 // hold keeps a set from being in force.
 func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time.Time) []Event {
 	since := now
-	if f.held != nil {
+	switch {
+	case f.held != nil:
 		since = f.status.Held.Since // a map that changes all the time is not held for ever
+	case made.is(f.heldBefore):
+		since = f.heldBefore.Since
 	}
 	held := &Held{Maps: made.maps, Since: since, Reasons: reasons, Shift: shift}
 	if wait := cmp.Or(f.cfg.Guard.Hold, DefaultHold); wait > 0 {
@@ -269,8 +316,9 @@ func (f *Feed) Drop() error {
 	if f.held == nil {
 		return errNothingHeld
 	}
-	f.aside = f.held
+	f.aside = f.held.exclude(time.Now(), nil)
 	f.unhold("by hand")
+	f.look() // has it stored
 	return nil
 }
 

@@ -58,7 +58,6 @@ type set struct {
 	maps *altoroute.Maps
 	docs []*document // the network map, then its cost maps; other things may have been read of them since
 	sums []uint64    // of their content
-	read time.Time   // the last of them
 
 	spooled []spool.Document // of docs
 }
@@ -162,8 +161,12 @@ func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	newest := f.newest()
+	f.mu.Unlock()
 	made := &set{maps: &altoroute.Maps{Network: network}, docs: []*document{networkDoc}}
 	for _, d := range costDocs {
+		d.takeRows(newest)
 		costs, warnings, err := d.readCostMap(ctx, network, rows)
 		f.warn(warnings)
 		if err != nil {
@@ -178,16 +181,8 @@ func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
 	for _, d := range made.docs {
 		made.sums = append(made.sums, d.sum)
 		made.spooled = append(made.spooled, d.describeStored())
-		made.read = latest(made.read, d.status.ReadAt)
 	}
 	return made, nil
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 func (f *Feed) warn(warnings []string) {

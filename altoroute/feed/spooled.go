@@ -70,17 +70,25 @@ func (f *Feed) recall(fault error) {
 			f.cfg.Logger.Error("the spool cannot be used whole", source, slog.Any("error", err))
 			continue
 		}
+		// As old as its oldest part.
+		contact := slices.MinFunc(s.Documents, func(a, b spool.Document) int { return a.FetchedAt.Compare(b.FetchedAt) }).FetchedAt
 		f.cycle.Lock()
+		f.adopt(made, s)
+		f.stored, f.excluded = made, s.Excluded
 		f.mu.Lock()
-		if f.base == nil {
-			f.base = made
-			f.status.Spooled, f.status.Since, f.status.LastContact = true, s.InForce, made.read
-			f.stored = made
+		f.base = made
+		f.status.Spooled, f.status.Since, f.status.LastContact = true, s.InForce, contact
+		for _, x := range s.Excluded {
+			if len(x.Reasons) == 0 {
+				f.aside = &x
+			} else {
+				f.heldBefore = &x
+			}
 		}
 		f.mu.Unlock()
 		f.cycle.Unlock()
 		f.cfg.Logger.Warn("maps are those of the spool", source,
-			slog.String("tag", made.maps.Network.Tag().Tag), slog.Time("last_contact", made.read))
+			slog.String("tag", made.maps.Network.Tag().Tag), slog.Time("last_contact", contact))
 		if fault != nil {
 			f.tell(fault, true)
 		}
@@ -120,16 +128,58 @@ func (f *Feed) load(s *spool.Set) (*set, error) {
 			continue
 		}
 		made.docs, made.sums = append(made.docs, d), append(made.sums, d.sum)
-		if made.read.IsZero() || stored.FetchedAt.Before(made.read) {
-			made.read = stored.FetchedAt // as old as its oldest part
-		}
 	}
 	if len(made.maps.Costs) == 0 {
 		return nil, fmt.Errorf("set %d of the spool has no cost map", s.Sequence)
 	}
 	made.spooled = s.Documents
-	f.adopt(made, s)
 	return made, nil
+}
+
+// widen reads the rows of costs from the spool that a watcher needs and the newest set
+// lacks: the source need not be asked again for what it has said, has other maps by now,
+// or is down.
+func (f *Feed) widen() {
+	f.mu.Lock()
+	newest, stored := f.newest(), new(spool.Set)
+	if newest != nil {
+		stored.Documents = newest.spooled
+	}
+	f.mu.Unlock()
+	if newest == nil || f.cfg.Spool == nil {
+		return
+	}
+	network := newest.maps.Network
+	rows := f.rows(network)
+	if keepsRows(newest.maps, rows) || slices.ContainsFunc(stored.Documents, func(d spool.Document) bool { return d.Filtered }) {
+		return
+	}
+	release, err := f.cfg.Spool.Hold(stored)
+	if err != nil {
+		return // it was not written yet
+	}
+	defer release()
+	wide := *newest
+	wide.maps = &altoroute.Maps{Network: network}
+	for _, d := range stored.Documents {
+		if d.Role != spool.CostMap {
+			continue
+		}
+		costs, _, err := f.document(&d).readCostMap(context.Background(), network, rows)
+		if err != nil {
+			f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
+			return
+		}
+		wide.maps.Costs = append(wide.maps.Costs, costs)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch newest {
+	case f.base:
+		f.base = &wide
+	case f.incoming:
+		f.incoming = &wide
+	}
 }
 
 // document returns a document of the spool, to be read from there.
@@ -140,13 +190,8 @@ func (f *Feed) document(stored *spool.Document) *document {
 }
 
 // adopt has the first look at a server ask only whether what the spool has is still
-// the current one.
+// the current one. The cycle must be held.
 func (f *Feed) adopt(s *set, stored *spool.Set) {
-	if f.local() {
-		return
-	}
-	f.cycle.Lock()
-	defer f.cycle.Unlock()
 	o, _ := f.origins[0].(*serverOrigin)
 	if o == nil || o.network != nil || len(s.docs) != 2 {
 		return
@@ -183,14 +228,13 @@ func (o *spoolOpener) keep(bool) error { return nil }
 func (d *document) describeStored() spool.Document {
 	stored := spool.Document{
 		Role: spool.CostMap, Name: d.name, ResourceID: d.status.ResourceID, MediaType: d.mediaType,
-		DependsOn: alto.VersionTag(d.dependsOn), FetchedAt: d.status.ReadAt, Content: d.content,
+		DependsOn: alto.VersionTag(d.dependsOn), Content: d.content,
 	}
 	if d.network != nil {
 		stored.Role, stored.VersionTag, stored.DependsOn = spool.NetworkMap, alto.VersionTag(d.network.Tag()), alto.VersionTag{}
 	}
 	if opener, ok := d.open.(*serverOpener); ok {
-		stored.Validators = opener.kept.validators
-		stored.FetchedAt = latest(stored.FetchedAt, opener.asked)
+		stored.Validators, stored.Filtered = opener.kept.validators, opener.filter != nil
 	}
 	return stored
 }
@@ -199,39 +243,93 @@ func (d *document) describeStored() spool.Document {
 // current one: when it was last confirmed.
 const restoreAfter = 10 * time.Minute
 
-// store writes the newest set to the spool, if it is not there. The cycle must be
-// held.
+// store writes the newest set to the spool, and what is excluded, if they are not there.
+// The cycle must be held.
 func (f *Feed) store(now time.Time) {
 	if f.cfg.Spool == nil {
 		return
 	}
+	defer f.discard()
 	f.mu.Lock()
-	newest, since, err, started := f.newest(), f.status.Since, f.status.Err, f.stop != nil
+	newest, excluded, status, started := f.newest(), f.excludes(), f.status, f.stop != nil
 	f.mu.Unlock()
-	if newest == nil || err != nil || f.local() && !started || newest == f.stored && now.Sub(f.storedAt) < restoreAfter {
+	isStored := newest == f.stored && slices.EqualFunc(excluded, f.excluded, func(a, b spool.Excluded) bool {
+		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons)
+	})
+	if newest == nil || f.local() && !started || isStored && now.Sub(f.storedAt) < restoreAfter {
 		return
 	}
+	documents := slices.Clone(newest.spooled)
 	for i, d := range newest.docs {
-		if _, spooled := d.open.(*spoolOpener); spooled || d.sum != newest.sums[i] {
-			continue
+		if _, spooled := d.open.(*spoolOpener); !spooled && d.sum == newest.sums[i] {
+			if f.local() && d.content == (spool.Content{}) {
+				d.copyToSpool(context.Background())
+			}
+			documents[i] = d.describeStored()
 		}
-		if f.local() && d.content == (spool.Content{}) {
-			d.copyToSpool(context.Background())
-		}
-		newest.spooled[i] = d.describeStored()
+		// Whoever is asked and says nothing else confirms the set, also one that was put
+		// back.
+		documents[i].FetchedAt = status.LastContact
 	}
-	if f.local() && slices.ContainsFunc(newest.spooled, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
+	if f.local() && slices.ContainsFunc(documents, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
 		return // it has changed since: the next set is stored
 	}
-	f.stored, f.storedAt = newest, now
-	if _, err := f.cfg.Spool.Commit(newest.spooled, since); err != nil {
+	f.stored, f.excluded, f.storedAt = newest, excluded, now
+	f.mu.Lock()
+	newest.spooled = documents
+	f.mu.Unlock()
+	if _, err := f.cfg.Spool.Commit(documents, status.Since, excluded...); err != nil {
 		f.cfg.Logger.Error("maps are in force but not in the spool: they would not survive a restart",
 			slog.String("source", f.cfg.Name), slog.Any("error", err))
-		for _, d := range newest.docs {
-			if opener, ok := d.open.(*serverOpener); ok && errors.Is(err, spool.ErrDamaged) {
-				opener.forget(true) // to be written again
+		if errors.Is(err, spool.ErrDamaged) {
+			for _, d := range newest.docs {
+				d.writeAgain()
 			}
 		}
+	}
+}
+
+// excludes returns what is not let in. f.mu must be held.
+func (f *Feed) excludes() (all []spool.Excluded) {
+	if f.aside != nil {
+		all = append(all, *f.aside)
+	}
+	switch {
+	case f.held != nil:
+		all = append(all, *f.held.exclude(f.status.Held.Since, f.status.Held.Reasons))
+	case f.heldBefore != nil:
+		all = append(all, *f.heldBefore)
+	}
+	return all
+}
+
+// discard has the spool forget what is part of no set any more, and was not read last.
+func (f *Feed) discard() {
+	needed := make(map[spool.Content]bool)
+	for _, o := range f.origins {
+		for _, d := range o.all() {
+			needed[d.content] = true
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range []*set{f.base, f.incoming, f.held} {
+		if s == nil {
+			continue
+		}
+		for _, d := range s.spooled {
+			needed[d.Content] = true
+		}
+	}
+	f.cfg.Spool.DiscardExcept(needed)
+}
+
+// writeAgain has content read again that the spool has lost.
+func (d *document) writeAgain() {
+	if opener, ok := d.open.(*serverOpener); ok {
+		opener.forget(true)
+	} else {
+		d.content = spool.Content{}
 	}
 }
 
@@ -259,12 +357,12 @@ func (f *Feed) PutBack(sequence uint64) error {
 	}
 	now := time.Now()
 	f.mu.Lock()
-	aside := cmp.Or(f.held, f.newest())
+	before := cmp.Or(f.held, f.newest())
 	f.held, f.status.Held = nil, nil
 	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
 	events := f.letIn(made, altoroute.Ramp{}, now)
-	if !made.same(aside, nil) {
-		f.aside = aside
+	if f.heldBefore = nil; !made.same(before, nil) {
+		f.aside = before.exclude(now, nil)
 	}
 	f.mu.Unlock()
 	f.notify(events)

@@ -120,7 +120,7 @@ func (f *Feed) Status() Status {
 		s.Incoming = f.incoming.maps
 	}
 	if f.aside != nil {
-		s.Aside = f.aside.maps.Network.Tag()
+		s.Aside = altoroute.VersionTag(f.aside.VersionTag)
 	}
 	return s
 }

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -74,7 +75,10 @@ func TestForgedManifest(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	s := newSpool(t, folder)
-	mustPut(t, s, drafts("1", "a"))
+	first := mustPut(t, s, drafts("1", "a"))
+	if _, err := s.Commit(first.Documents, time.Now(), Excluded{Sums: []uint64{0xabc}}); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(folder, "set-1.json")
 	good := string(mustRead(t, path))
 	for _, c := range []struct {
@@ -97,6 +101,9 @@ func TestForgedManifest(t *testing.T) {
 		{"\"sha256\": \"", "\"sha256\": \"..", ErrDamaged, "documents[0]/sha256"},
 		{"\n}\n", "\n}\n{}", ErrDamaged, "after top-level value"},
 		{"\n}\n", "\n", ErrDamaged, "JSON"},
+		{`"abc"`, `"abg"`, ErrDamaged, `excluded[0]/sums[0] is "abg", want at most 16 hexadecimal digits`},
+		{`"abc"`, `"-1"`, ErrDamaged, "excluded[0]/sums[0]"},
+		{`"abc"`, `"10000000000000000"`, ErrDamaged, "excluded[0]/sums[0]"},
 		{`"tag": "1"`, `"tag": "2"`, ErrDamaged, "documents[2]/depends_on"},
 	} {
 		i := strings.Index(good[headSize:], c.old)

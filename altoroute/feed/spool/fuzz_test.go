@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -24,6 +25,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add(bytes.Replace(good, []byte(`"version": 1`), []byte(`"version": 2`), 1), true)
 	f.Add(bytes.Replace(good, []byte(`"size": 13`), []byte(`"size": -1`), 1), true)
 	f.Add(good[:headSize], true)
+	f.Add(bytes.Replace(good, []byte("\n\t]\n}"), []byte(`], "excluded": [{"sums": ["ff", "0"], "reasons": [""]}]}`), 1), true)
 	f.Fuzz(func(t *testing.T, body []byte, sealed bool) {
 		if sealed && len(body) >= headSize { // else nothing gets past the checksum
 			body = bytes.Clone(body)
@@ -48,8 +50,14 @@ func FuzzManifest(f *testing.F) {
 
 // sameSet compares times as such: they may be written in other zones.
 func sameSet(a, b *Set) bool {
-	if len(a.Documents) != len(b.Documents) || !a.InForce.Equal(b.InForce) {
+	if len(a.Documents) != len(b.Documents) || len(a.Excluded) != len(b.Excluded) || !a.InForce.Equal(b.InForce) {
 		return false
+	}
+	for i := range a.Excluded {
+		x, y := a.Excluded[i], b.Excluded[i]
+		if x.VersionTag != y.VersionTag || !x.Since.Equal(y.Since) || !slices.Equal(x.Sums, y.Sums) || !slices.Equal(x.Reasons, y.Reasons) {
+			return false
+		}
 	}
 	for i := range a.Documents {
 		x, y := a.Documents[i], b.Documents[i]

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +40,7 @@ type manifest struct {
 	Sequence  uint64             `json:"sequence"`
 	InForce   time.Time          `json:"in_force"`
 	Documents []manifestDocument `json:"documents"`
+	Excluded  []manifestExcluded `json:"excluded,omitempty"`
 }
 
 type manifestDocument struct {
@@ -48,12 +50,21 @@ type manifestDocument struct {
 	ResourceID   string    `json:"resource_id,omitempty"`
 	MediaType    string    `json:"media_type,omitempty"`
 	VersionTag   tag       `json:"version_tag,omitzero"`
+	Filtered     bool      `json:"filtered,omitempty"`
 	DependsOn    tag       `json:"depends_on,omitzero"`
 	ETag         string    `json:"etag,omitempty"`
 	LastModified string    `json:"last_modified,omitempty"`
 	FetchedAt    time.Time `json:"fetched_at"`
 	Size         int64     `json:"size"`
 	SHA256       string    `json:"sha256"`
+}
+
+// JSON's numbers are not exact beyond 1<<53, so that the sums are written as text.
+type manifestExcluded struct {
+	VersionTag tag       `json:"version_tag"`
+	Sums       []string  `json:"sums"`
+	Since      time.Time `json:"since"`
+	Reasons    []string  `json:"reasons,omitempty"`
 }
 
 // tag is alto.VersionTag as the RFC writes it.
@@ -77,11 +88,18 @@ func (s *Spool) encode(set *Set) ([]byte, error) {
 	}
 	for _, d := range set.Documents {
 		m.Documents = append(m.Documents, manifestDocument{
-			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType,
+			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
 			VersionTag: tag(d.VersionTag), DependsOn: tag(d.DependsOn),
 			ETag: d.Validators.ETag, LastModified: d.Validators.LastModified,
 			FetchedAt: d.FetchedAt, Size: d.Content.Size, SHA256: hex.EncodeToString(d.Content.SHA256[:]),
 		})
+	}
+	for _, x := range set.Excluded {
+		excluded := manifestExcluded{VersionTag: tag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
+		for _, sum := range x.Sums {
+			excluded.Sums = append(excluded.Sums, strconv.FormatUint(sum, 16))
+		}
+		m.Excluded = append(m.Excluded, excluded)
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -149,11 +167,22 @@ func (m *manifest) set() (*Set, error) {
 			return nil, fmt.Errorf("documents[%d]/sha256 is %.80q, want %d hexadecimal digits", i, d.SHA256, 2*sha256.Size)
 		}
 		set.Documents = append(set.Documents, Document{
-			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType,
+			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
 			VersionTag: alto.VersionTag(d.VersionTag), DependsOn: alto.VersionTag(d.DependsOn),
 			Validators: alto.Validators{ETag: d.ETag, LastModified: d.LastModified},
 			FetchedAt:  d.FetchedAt, Content: Content{SHA256: [sha256.Size]byte(sum), Size: d.Size},
 		})
+	}
+	for i, x := range m.Excluded {
+		excluded := Excluded{VersionTag: alto.VersionTag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
+		for j, text := range x.Sums {
+			sum, err := strconv.ParseUint(text, 16, 64)
+			if err != nil {
+				return nil, fmt.Errorf("excluded[%d]/sums[%d] is %.80q, want at most 16 hexadecimal digits", i, j, text)
+			}
+			excluded.Sums = append(excluded.Sums, sum)
+		}
+		set.Excluded = append(set.Excluded, excluded)
 	}
 	if err := set.check(); err != nil {
 		return nil, err

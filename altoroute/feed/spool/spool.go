@@ -95,6 +95,21 @@ type Set struct {
 	InForce time.Time
 	// Documents are in the order in which they were committed.
 	Documents []Document
+	// Excluded is what the source had last that was not let in.
+	Excluded []Excluded
+}
+
+// Excluded is a set of the source that is not in force, so that it does not come in
+// force by a restart.
+type Excluded struct {
+	// VersionTag is that of its network map.
+	VersionTag alto.VersionTag
+	// Sums tell its content from any other: one for each of its documents.
+	Sums []uint64
+	// Since is when it was first excluded.
+	Since time.Time
+	// Reasons are why it is held. There are none where it was put aside by hand.
+	Reasons []string
 }
 
 // Role is what a document is in its set.
@@ -118,6 +133,9 @@ type Document struct {
 	// ResourceID is the id in the server's directory; empty for files.
 	ResourceID string
 	MediaType  string
+	// Filtered is true of a cost map that has only the rows that were asked for (RFC
+	// 7285 §11.3.2).
+	Filtered bool
 	// VersionTag is that of the document (RFC 7285 §10.3). Only a network map
 	// must have one.
 	VersionTag alto.VersionTag

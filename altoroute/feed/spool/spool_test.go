@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -127,6 +128,15 @@ func TestSameAgain(t *testing.T) {
 	}
 	got := wants(t, folder, drafts("1", "a"), drafts("0", "a"))[0]
 	if !reflect.DeepEqual(got, set) || got.Documents[1].Validators.ETag != `"later"` {
+		t.Errorf("read %+v, want %+v", got, set)
+	}
+	aside := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "2"}, Sums: []uint64{0, math.MaxUint64}, Since: time.Now()}
+	held := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "3"}, Sums: []uint64{1}, Since: time.Now(), Reasons: []string{"it moves <all> & more"}}
+	set, err = s.Commit(documents, time.Now(), aside, held)
+	if err != nil || set.Sequence != 2 || len(set.Excluded) != 2 {
+		t.Errorf("it is %+v, error %v", set, err)
+	}
+	if got := wants(t, folder, drafts("1", "a"), drafts("0", "a"))[0]; !reflect.DeepEqual(got, set) {
 		t.Errorf("read %+v, want %+v", got, set)
 	}
 	if got := mustPut(t, s, drafts("1", "a")); got.Sequence != 2 {

@@ -145,6 +145,25 @@ func (w *Writer) Discard() {
 	}
 }
 
+// DiscardExcept discards what was kept and not committed, but for contents that are
+// still needed and that the spool does not have: those stay, once each.
+func (s *Spool) DiscardExcept(needed map[Content]bool) {
+	s.mu.Lock()
+	kept := make(map[Content][]*Writer)
+	for c, writers := range s.kept {
+		kept[c] = slices.Clone(writers)
+	}
+	s.mu.Unlock()
+	for c, useless := range kept {
+		if needed[c] && s.has(c) != nil {
+			useless = useless[1:]
+		}
+		for _, w := range useless {
+			w.Discard()
+		}
+	}
+}
+
 func (s *Spool) isKept(c Content) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,325 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package feed
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/altotest"
+)
+
+var moved = altoroute.Shift{Moved: 30, Sampled: 100}
+
+// What is held comes in force by no restart: few requests have been seen after one,
+// and nothing can be told of them.
+func TestHeldAfterARestart(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		s.move(moved)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		since := s.Status().Held.Since
+
+		passes(20 * time.Minute)
+		s = s.again("a")
+		if status := s.Status(); version(status.Maps) != "1 num1" || status.Held != nil {
+			t.Errorf("in force is %s, held %v before the source was asked", version(status.Maps), status.Held)
+		}
+		w.set(true)
+		s.wants("1 num1", Stale, "no route to host")
+		s = s.again("a") // an outage does not have it forgotten
+		w.set(false)
+		s.wantsHeld("1 num1", "2 num2")
+		held := s.Status().Held
+		if !held.Since.Equal(since) || !held.Until.Equal(since.Add(time.Hour)) || !slices.Equal(held.Reasons, []string{"it moves 30 of 100 recent requests, 30 %"}) {
+			t.Errorf("held %+v, want since %v", held, since)
+		}
+		if s.log.count("WARN", "maps held", "tag=2") != 1 || s.Status().Holds != 1 {
+			t.Errorf("said: %q", s.log.lines)
+		}
+		// What the traffic says counts more, once there is some.
+		s.move(altoroute.Shift{Moved: 1, Sampled: 100})
+		s = s.again("a")
+		s.move(altoroute.Shift{Moved: 1, Sampled: 100})
+		s.wants("2 num2", Fresh, "")
+	})
+}
+
+// The time goes on while nobody runs.
+func TestHeldLongEnoughAfterARestart(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		s.move(moved)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		passes(2 * time.Hour)
+		s = s.again("a")
+		s.wants("1 num1", Fresh, "")
+		if status := s.Status(); version(status.Incoming) != "2 num2" || status.Ramp.Over != DefaultRamp || status.Held != nil {
+			t.Errorf("coming in is %s by %v", version(status.Incoming), status.Ramp)
+		}
+		// Another set is judged for itself.
+		w.server.Publish(guidance("3", 3))
+		s = s.again("a")
+		s.wants("3 num3", Fresh, "")
+	})
+}
+
+// What was put aside by hand stays aside: what is in force instead is stored also while
+// the source is down.
+func TestAsideAfterARestart(t *testing.T) {
+	for name, act := range map[string]func(s *subject) error{
+		"dropped":  func(s *subject) error { return s.Drop() },
+		"put back": func(s *subject) error { return s.PutBack(0) },
+	} {
+		for _, down := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " down ", down), func(t *testing.T) {
+				w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+				w.server.Publish(guidance("2", 2))
+				if name == "dropped" {
+					s.move(moved)
+					s.wantsHeld("1 num1", "2 num2")
+				} else {
+					s.wants("2 num2", Fresh, "")
+				}
+				w.set(down)
+				s.must(act(s))
+				select {
+				case <-s.wake: // as a feed that follows its source
+				default:
+					t.Error("nobody was woken to store it")
+				}
+				_, _ = s.look()
+				w.set(false)
+				s = s.again("a")
+				for range 2 {
+					if status := s.Status(); version(status.Maps) != "1 num1" || status.Aside.Tag != "2" || status.State() != Stale {
+						t.Errorf("in force is %s (%s), aside %v", version(status.Maps), status.State(), status.Aside)
+					}
+					s.wantsHeld("1 num1", "none")
+				}
+				w.server.Publish(guidance("3", 3))
+				s.wants("3 num3", Fresh, "")
+				if got := s.again("a").Status().Aside; got != (altoroute.VersionTag{}) {
+					t.Errorf("aside is still %v", got)
+				}
+			})
+		}
+	}
+}
+
+// A version that was put back is as old as the last contact, not as its documents.
+func TestPutBackIsNotTooOld(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder), Expire: time.Hour})
+		passes(3 * time.Hour)
+		w.server.Publish(guidance("2", 2))
+		s.wants("2 num2", Fresh, "")
+		s.must(s.PutBack(0))
+		s.wants("1 num1", Stale, "")
+		w.set(true)
+		passes(50 * time.Minute)
+		s = s.again("a")
+		if status := s.Status(); version(status.Maps) != "1 num1" || status.Expired {
+			t.Errorf("in force is %s, too old: %v", version(status.Maps), status.Expired)
+		}
+	})
+}
+
+// A configuration that wants more rows does not let in what is held, with a spool and
+// without.
+func TestHeldStaysHeldWithMoreRows(t *testing.T) {
+	for _, spooled := range []bool{false, true} {
+		t.Run(fmt.Sprint("spool ", spooled), func(t *testing.T) {
+			cfg := Config{}
+			if spooled {
+				cfg.Spool = spoolIn(t, t.TempDir())
+			}
+			w, s, h := unwired(t, cfg)
+			s.move(moved)
+			w.server.Publish(guidance("2", 2))
+			s.wantsHeld("1 num1", "2 num2")
+			since := s.Status().Held.Since
+			h.kinds()
+			s.must(s.more("b"))
+			if keeps := s.Maps().Costs[0].Keeps([]string{"a", "b"}); keeps != spooled {
+				t.Errorf("the set in force has the rows: %v", keeps)
+			}
+			s.wantsHeld("1 num1", "2 num2")
+			held := s.Status().Held
+			if held == nil || !held.Maps.Costs[0].Keeps([]string{"a", "b"}) || !held.Since.Equal(since) {
+				t.Errorf("held is %+v", held)
+			}
+			s.must(s.Release())
+			s.wants("2 num2", Fresh, "")
+			if got := h.kinds(); !strings.HasSuffix(got, "updated 2") || strings.Contains(got, "updated 1") {
+				t.Errorf("events %s", got)
+			}
+		})
+	}
+}
+
+// With a spool, more rows are no reason to ask the source again for what it has said,
+// and are there at once, also while it is down.
+func TestMoreRowsFromTheSpool(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	w.set(true)
+	s.must(s.more("b"))
+	if got := version(s.Maps()); got != "1 num1" || !s.Maps().Costs[0].Keeps([]string{"a", "b"}) {
+		t.Errorf("in force is %s without the rows", got)
+	}
+	select {
+	case <-s.wake:
+		t.Error("the source is to be looked at")
+	default:
+	}
+	w.set(false)
+	before := w.server.Count(costPath)
+	maps := s.Maps()
+	for range 2 {
+		s.wants("1 num1", Fresh, "")
+	}
+	if got := w.server.Count(costPath); got.Requests != before.Requests+2 || got.NotModified != before.NotModified+2 {
+		t.Errorf("asked %+v after %+v, want two more of 304", got, before)
+	}
+	if s.Maps() != maps {
+		t.Error("another set is in force")
+	}
+}
+
+// A filtered cost map in the spool has no other rows than it had.
+func TestMoreRowsThanWereAskedFor(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	w.server.Publish(filtered("2", 2))
+	s.wants("2 num2", Fresh, "")
+	sets, _ := s.cfg.Spool.Sets()
+	if last := sets[0].Documents[1]; !last.Filtered {
+		t.Fatalf("spooled is %+v", last)
+	}
+	s.must(s.more("b"))
+	if s.Maps().Costs[0].Keeps([]string{"b"}) {
+		t.Error("rows are there that were never asked for")
+	}
+	<-s.wake
+	s.wants("2 num2", Fresh, "")
+	if c, ok := s.Maps().Costs[0].Cost("b", "c"); !ok || c != 3 {
+		t.Errorf("the cost from b to c is %v, %v", c, ok)
+	}
+}
+
+// What is held can be stored when it is let in, also where the source has half of
+// another set by then.
+func TestReleasedIsStored(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	w.server.Publish(few("2", 2))
+	s.wantsHeld("1 num1", "2 num2")
+	w.server.Publish(few("3", 3))
+	w.server.Misbehave(costPath, altotest.Status(http.StatusServiceUnavailable))
+	s.wants("1 num1", Stale, "503")
+	s.must(s.Release())
+	_, _ = s.look()
+	if got := s.Versions(); got[0].Tag.Tag != "2" || s.log.count("not in the spool") != 0 {
+		t.Errorf("versions %+v, said %q", got, s.log.lines)
+	}
+	w.set(true)
+	if got := version(s.again("a").Maps()); got != "2 num2" {
+		t.Errorf("after a restart %s is in force", got)
+	}
+}
+
+// However often a source says the same, what is on disk does not grow.
+func TestSpoolDoesNotGrow(t *testing.T) {
+	folder := t.TempDir()
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+	w.forgetful = true
+	files := func() int {
+		found, err := filepath.Glob(filepath.Join(folder, "*"))
+		s.must(err)
+		return len(found)
+	}
+	for i := range 20 {
+		if i%5 == 4 {
+			w.server.Misbehave(costPath, altotest.StringCosts())
+		} else {
+			w.server.Misbehave(costPath, nil)
+		}
+		_, _ = s.look()
+		if n := files(); n > 3+2 {
+			t.Fatalf("%d files after %d looks", n, i)
+		}
+	}
+	if got := w.server.Count(netPath).NotModified; got != 0 {
+		t.Errorf("%d answers were 304", got)
+	}
+	s.Start()
+	s.Stop()
+	if n := files(); n != 3 {
+		t.Errorf("%d files are left, want a manifest and two documents", n)
+	}
+}
+
+// Files get into a spool once it can be written.
+func TestFilesOnceTheSpoolCanBeWritten(t *testing.T) {
+	d := newFolder(t)
+	d.put("net", networkDocument("1"))
+	d.put("cost", costDocument("1", 1, numerical))
+	d.put("in-the-way", nil)
+	s := watch(t, Config{Files: []string{d.file("net"), d.file("cost")}, Spool: spoolIn(t, d.file("in-the-way/spool"))}, "a")
+	s.Start()
+	s.wants("1 num1", Fresh, "")
+	eventually(t, "it is told", func() bool { return s.log.count("ERROR", "spool") > 0 })
+	s.must(os.Remove(d.file("in-the-way")))
+	s.Stop()
+	s.storedAt = time.Now().Add(-restoreAfter)
+	s.wants("1 num1", Fresh, "")
+	s.storedAt = time.Now().Add(-restoreAfter)
+	s.wants("1 num1", Fresh, "")
+	if got := s.Versions(); len(got) != 1 || got[0].Tag.Tag != "1" {
+		t.Errorf("versions %+v", got)
+	}
+}
+
+// Putting a version back waits for nobody.
+func TestPutBackDuringAFetch(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	w.server.Publish(guidance("2", 2))
+	s.wants("2 num2", Fresh, "")
+	s.cycle.Lock() // as a fetch under way has it
+	defer s.cycle.Unlock()
+	done := make(chan error, 1)
+	go func() { done <- s.PutBack(0) }()
+	select {
+	case err := <-done:
+		s.must(err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for a fetch")
+	}
+	if got := version(s.Maps()); got != "1 num1" {
+		t.Errorf("in force is %s", got)
+	}
+}
+
+func TestReasonsNameSomeEdges(t *testing.T) {
+	var g Guard
+	var edges []string
+	for i := range 100 {
+		edges = append(edges, fmt.Sprintf("edge%02d", i))
+	}
+	reasons := g.against(altoroute.Shift{Uncosted: edges})
+	if len(reasons) != 1 || !strings.HasPrefix(reasons[0], "it leaves 100 edges without any cost: edge00, ") || !strings.HasSuffix(reasons[0], ", edge09 and others") {
+		t.Errorf("reasons %q", reasons)
+	}
+}
