@@ -37,8 +37,9 @@ type document struct {
 	dependsOn altoroute.VersionTag
 	network   *altoroute.NetworkMap
 	costs     *altoroute.CostMap
-	refused   error         // why the present content cannot be used
-	content   spool.Content // in the spool, if there is one
+	refused   error                 // why the present content cannot be used
+	refusedBy *altoroute.NetworkMap // that a cost map was read with then
+	content   spool.Content         // in the spool, if there is one
 
 	status ResourceStatus
 }
@@ -220,7 +221,9 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 	var dependsOn altoroute.VersionTag
 	var warnings []string
 	before := d.sum
-	err := d.read(ctx, usable || mismatched || d.refused != nil, func(r io.Reader) error {
+	refused := d.refused != nil && d.refusedBy == network // with another one it may be good
+	d.refusedBy = network
+	err := d.read(ctx, usable || mismatched || refused, func(r io.Reader) error {
 		b := altoroute.NewCostMapBuilder(network, rows)
 		info, err := alto.ReadCostMap(r, b)
 		if err != nil {

@@ -83,12 +83,12 @@ const (
 // before Watch and no network I/O before Start.
 type Feed struct {
 	cfg     Config
-	origins []origin // in order of preference
+	origins []*place // in order of preference
 
 	cycle    sync.Mutex       // held while documents are read and a set is put together
 	at       int              // the origin in use
 	tryAt    time.Time        // when to try those again that are preferred to it
-	failures int              // in a row
+	failures int              // of all origins, in a row
 	stored   *set             // the newest one in the spool, or that could not be written there
 	excluded []spool.Excluded // that is in the spool with it
 	storedAt time.Time        // when that was tried last
@@ -102,9 +102,10 @@ type Feed struct {
 	// The set in force, the one that it gives way to by a ramp, and the one that is
 	// held; nil where there is none.
 	base, incoming, held *set
-	// What was put aside by hand, and what was held when the spool was written that was
-	// recalled, until the source is reached; nil where there is none.
-	aside, heldBefore *spool.Excluded
+	// What was put aside by hand; nil where there is none.
+	aside *spool.Excluded
+	// What was held or coming in before this Feed was, until the source is reached.
+	before []spool.Excluded
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -130,6 +131,14 @@ type origin interface {
 	all() []*document
 }
 
+// A place is an origin and how reading it went.
+type place struct {
+	origin
+	failures  int       // in a row
+	err       error     // of the last time
+	notBefore time.Time // when it may be asked again by what it has said (RFC 7285 §8.5.3)
+}
+
 // New returns a Feed that has read nothing yet.
 func New(cfg Config) (*Feed, error) {
 	if cfg.Logger == nil {
@@ -145,12 +154,12 @@ func New(cfg Config) (*Feed, error) {
 		f.cfg.MinRefresh = cmp.Or(cfg.MinRefresh, min(DefaultMinRefresh, f.cfg.Refresh))
 		f.cfg.MaxRefresh = cmp.Or(cfg.MaxRefresh, max(DefaultMaxRefresh, f.cfg.Refresh))
 		for _, u := range cfg.Servers {
-			f.origins = append(f.origins, newServerOrigin(&f.cfg, u))
+			f.origins = append(f.origins, &place{origin: newServerOrigin(&f.cfg, u)})
 		}
 	case len(cfg.Files) < 2:
 		return nil, errors.New("a source needs a network map and a cost map")
 	default:
-		f.origins = []origin{newFileOrigin(&f.cfg)}
+		f.origins = []*place{{origin: newFileOrigin(&f.cfg)}}
 		f.status.Kind = "files"
 		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultFileRefresh)
 	}
@@ -285,25 +294,44 @@ func (f *Feed) Stop() {
 	}
 }
 
-// follow looks for changes until the context ends.
+// follow looks for changes until the context ends, and does what happens by time alone
+// between two looks.
 func (f *Feed) follow(ctx context.Context, wait time.Duration) {
 	defer close(f.stopped)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
+		due := true
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+			s := f.Status()
+			due = !time.Now().Before(s.Next)
 		case <-f.wake:
 		}
-		err := f.refresh(ctx)
-		timer.Reset(f.until(time.Now(), err))
+		if due {
+			err := f.refresh(ctx)
+			f.schedule(time.Now(), err)
+		} else {
+			f.cycle.Lock()
+			f.elapse(time.Now())
+			f.cycle.Unlock()
+		}
+		timer.Reset(f.wait(time.Now()))
 	}
 }
 
-// until returns how long to wait for the next look.
-func (f *Feed) until(now time.Time, err error) time.Duration {
+// elapse does what happens by time alone, tells of what there is, and stores it. The
+// cycle must be held.
+func (f *Feed) elapse(now time.Time) {
+	f.pass(now)
+	f.publish()
+	f.store(now)
+}
+
+// schedule decides when the source is looked at next.
+func (f *Feed) schedule(now time.Time, err error) {
 	wait := f.cfg.Refresh
 	switch {
 	case f.local():
@@ -311,27 +339,36 @@ func (f *Feed) until(now time.Time, err error) time.Duration {
 		wait = f.fresh(now)
 		wait += rand.N(wait/10 + 1) //nolint:gosec // nothing depends on it being secret
 	default:
-		f.cycle.Lock()
-		failures := f.failures
-		f.cycle.Unlock()
-		wait = min(firstRetry<<min(max(failures-1, 0), 16), f.cfg.Refresh)
-		// Routers that were started together must not ask together.
-		wait = wait - wait/10 + rand.N(wait/5+1) //nolint:gosec // as above
-		if refused, ok := errors.AsType[*alto.StatusError](err); ok {
-			after := min(refused.RetryAfter, maxRetryAfter)
-			wait = max(wait, after+rand.N(after/10+1)) //nolint:gosec // as above
-		}
+		wait = f.retry(now)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status.Next = now.Add(wait)
-	// What happens by time alone may come first.
-	for _, at := range []time.Time{f.heldUntil(), f.status.expires(f.cfg.Expire)} {
+}
+
+// retry returns how long to wait after a failure of all origins: none of them is asked
+// before the time that it has asked for.
+func (f *Feed) retry(now time.Time) time.Duration {
+	f.cycle.Lock()
+	defer f.cycle.Unlock()
+	wait := min(firstRetry<<min(max(f.failures-1, 0), 16), f.cfg.Refresh)
+	// Routers that were started together must not ask together.
+	wait = wait - wait/10 + rand.N(wait/5+1) //nolint:gosec // nothing depends on it being secret
+	first := slices.MinFunc(f.origins, func(a, b *place) int { return a.notBefore.Compare(b.notBefore) })
+	return max(wait, first.notBefore.Sub(now))
+}
+
+// wait returns how long it is until something is to be done.
+func (f *Feed) wait(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wait := f.status.Next.Sub(now)
+	for _, at := range []time.Time{f.heldUntil(), f.settled(), f.status.expires(f.cfg.Expire)} {
 		if !at.IsZero() && at.After(now) {
 			wait = min(wait, at.Sub(now))
 		}
 	}
-	return wait
+	return max(wait, 0)
 }
 
 // fresh returns how long it is until the first document of the server in use is to

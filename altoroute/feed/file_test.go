@@ -4,12 +4,14 @@
 package feed
 
 import (
+	"bytes"
 	"net/url"
 	"os"
 	"slices"
 	"testing"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/altotest"
 )
 
 // twoFiles returns a folder with maps of version 1, cost 1, and a feed of them.
@@ -197,4 +199,31 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%+v was taken: %v", cfg, f)
 		}
 	}
+}
+
+// A cost map that was no good with one network map may be good with the next.
+func TestCostMapRefusedByANetworkMap(t *testing.T) {
+	d := newFolder(t)
+	wrong := network("1")
+	wrong.PIDs = map[string][]string{"x": {"192.0.2.0/25"}, "y": {"192.0.2.128/25"}}
+	var b bytes.Buffer
+	d.must(altotest.WriteNetworkMap(&b, wrong))
+	d.put("net", b.Bytes())
+	d.put("cost", costDocument("1", 1, numerical))
+	f, err := New(Config{Files: []string{d.file("net"), d.file("cost")}})
+	d.must(err)
+	s := &subject{Feed: f, t: t, log: new(recorder)}
+	if err := s.more("a"); err == nil {
+		t.Fatal("costs of no PID of the network map are good")
+	}
+	for range 2 {
+		s.wants("none", None, "empty")
+	}
+	reads := s.reads()
+	s.wants("none", None, "empty")
+	if got := s.reads(); !slices.Equal(got, reads) {
+		t.Errorf("read %v times, before %v: what is refused is read again and again", got, reads)
+	}
+	d.put("net", networkDocument("1"))
+	s.wants("1 num1", Fresh, "")
 }

@@ -68,10 +68,11 @@ func (f *Feed) admit(made *set, now time.Time) {
 	rows := f.rows(made.maps.Network)
 	f.mu.Lock()
 	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || f.held.same(made, rows) || made.is(f.aside)
+	ramp := f.rampBefore(made)
 	f.mu.Unlock()
 	var reasons []string
 	var shift altoroute.Shift
-	if !known && newest != nil && !f.cfg.Guard.Off {
+	if !known && newest != nil && !f.cfg.Guard.Off && ramp.Over == 0 {
 		reasons, shift = f.judge(newest, made)
 	}
 	var events []Event
@@ -81,6 +82,7 @@ func (f *Feed) admit(made *set, now time.Time) {
 	switch {
 	case made.is(f.aside): // also where rows are wanted that it lacks
 		f.unhold("the source has what was put aside")
+		f.aside = made.exclude(f.aside.Since, nil) // as it was asked for now
 	case f.held.same(made, rows):
 	case f.incoming.same(made, rows):
 		f.unhold("the source has what is coming in")
@@ -93,28 +95,53 @@ func (f *Feed) admit(made *set, now time.Time) {
 		events = f.hold(made, reasons, shift, now)
 	default:
 		f.unhold("a later set is in order")
-		events = f.letIn(made, altoroute.Ramp{}, now)
+		events = f.letIn(made, ramp, now)
 	}
-	f.heldBefore = nil
+	f.before = nil
 }
 
-// is reports whether a set is what is excluded.
-func (s *set) is(x *spool.Excluded) bool { return x != nil && slices.Equal(s.sums, x.Sums) }
+// is reports whether a set is what is excluded. Where other costs were asked for, their
+// content cannot tell, and it is taken for the same.
+func (s *set) is(x *spool.Excluded) bool {
+	return x != nil && (slices.Equal(s.sums, x.Sums) || s.filter != x.Filter && s.sums[0] == x.Sums[0])
+}
 
-// exclude describes a set that is not let in.
+// exclude describes a set that is not in force.
 func (s *set) exclude(since time.Time, reasons []string) *spool.Excluded {
-	return &spool.Excluded{VersionTag: alto.VersionTag(s.maps.Network.Tag()), Sums: s.sums, Since: since, Reasons: reasons}
+	return &spool.Excluded{VersionTag: alto.VersionTag(s.maps.Network.Tag()), Sums: s.sums, Filter: s.filter, Since: since, Reasons: reasons}
+}
+
+// rampBefore returns the ramp by which a set was coming in before this Feed was; zero is
+// that it was not. f.mu must be held.
+func (f *Feed) rampBefore(made *set) altoroute.Ramp {
+	for _, x := range f.before {
+		if x.Over > 0 && made.is(&x) {
+			return altoroute.Ramp{Since: x.Since, Over: x.Over}
+		}
+	}
+	return altoroute.Ramp{}
+}
+
+// heldBefore returns how a set was held before this Feed was; nil is that it was not.
+// f.mu must be held.
+func (f *Feed) heldBefore(made *set) *spool.Excluded {
+	for _, x := range f.before {
+		if x.Over == 0 && made.is(&x) {
+			return &x
+		}
+	}
+	return nil
 }
 
 // remembered returns the reasons for which a set of the same content was held before.
 func (f *Feed) remembered(made *set) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case f.held.same(made, nil):
+	if f.held != nil && made.is(f.held.exclude(time.Time{}, nil)) {
 		return f.status.Held.Reasons
-	case made.is(f.heldBefore):
-		return f.heldBefore.Reasons
+	}
+	if x := f.heldBefore(made); x != nil {
+		return x.Reasons
 	}
 	return nil
 }
@@ -198,11 +225,10 @@ func percent(part, whole int) string { return fmt.Sprintf("%.0f %%", 100*float64
 // hold keeps a set from being in force.
 func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time.Time) []Event {
 	since := now
-	switch {
-	case f.held != nil:
+	if f.held != nil {
 		since = f.status.Held.Since // a map that changes all the time is not held for ever
-	case made.is(f.heldBefore):
-		since = f.heldBefore.Since
+	} else if x := f.heldBefore(made); x != nil {
+		since = x.Since
 	}
 	held := &Held{Maps: made.maps, Since: since, Reasons: reasons, Shift: shift}
 	if wait := cmp.Or(f.cfg.Guard.Hold, DefaultHold); wait > 0 {
@@ -248,9 +274,17 @@ func (f *Feed) letIn(s *set, ramp altoroute.Ramp, now time.Time) []Event {
 	return []Event{{Kind: MapUpdated, Source: f.cfg.Name, Tag: m.Network.Tag()}}
 }
 
+// settled returns when the set is in force that is coming in; zero where none is.
+func (f *Feed) settled() time.Time {
+	if f.incoming == nil {
+		return time.Time{}
+	}
+	return f.status.Ramp.Since.Add(f.status.Ramp.Over)
+}
+
 // settle puts a set in force whose ramp is over.
 func (f *Feed) settle(now time.Time) {
-	if f.incoming != nil && now.Sub(f.status.Ramp.Since) >= f.status.Ramp.Over {
+	if f.incoming != nil && !now.Before(f.settled()) {
 		f.base, f.incoming, f.status.Ramp = f.incoming, nil, altoroute.Ramp{}
 	}
 }

@@ -10,11 +10,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
@@ -24,10 +28,7 @@ func (f *Feed) refresh(ctx context.Context) error {
 	f.cycle.Lock()
 	defer f.cycle.Unlock()
 	start := time.Now()
-	if f.forced.Swap(false) {
-		f.forget(false)
-	}
-	made, err := f.put(ctx, start)
+	made, err := f.put(ctx, start, f.forced.Swap(false))
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped: says nothing of the source
 	}
@@ -35,20 +36,16 @@ func (f *Feed) refresh(ctx context.Context) error {
 	if err == nil {
 		f.admit(made, start)
 	}
-	f.pass(time.Now())
-	f.publish()
-	f.store(start)
+	f.elapse(time.Now())
 	return err
 }
 
-// forget has all documents asked for again: confirmed only where their content may be
-// believed.
-func (f *Feed) forget(content bool) {
-	for _, o := range f.origins {
-		for _, d := range o.all() {
-			if opener, ok := d.open.(*serverOpener); ok {
-				opener.forget(content)
-			}
+// forget has all documents of an origin asked for again: confirmed only where their
+// content may be believed.
+func (p *place) forget(content bool) {
+	for _, d := range p.all() {
+		if opener, ok := d.open.(*serverOpener); ok {
+			opener.forget(content)
 		}
 	}
 }
@@ -58,6 +55,8 @@ type set struct {
 	maps *altoroute.Maps
 	docs []*document // the network map, then its cost maps; other things may have been read of them since
 	sums []uint64    // of their content
+	// filter is the sum of what costs were asked for by; 0 is that all were.
+	filter uint64
 
 	spooled []spool.Document // of docs
 }
@@ -69,11 +68,17 @@ func (s *set) same(other *set, rows []string) bool {
 }
 
 // put reads the documents that have changed and puts a set together: of the
-// server in use or, where that fails, of the next one that is in order.
-func (f *Feed) put(ctx context.Context, now time.Time) (*set, error) {
+// server in use or, where that fails, of the next one that is in order. What they have
+// said of when to ask counts unless it is forced.
+func (f *Feed) put(ctx context.Context, now time.Time, forced bool) (*set, error) {
 	var first error
 	for _, at := range f.order(now) {
-		made, err := f.from(ctx, f.origins[at])
+		p := f.origins[at]
+		if forced {
+			p.forget(false)
+			p.notBefore = time.Time{}
+		}
+		made, err := f.ask(ctx, p, now)
 		switch {
 		case err == nil:
 			f.use(at, now)
@@ -89,6 +94,28 @@ func (f *Feed) put(ctx context.Context, now time.Time) (*set, error) {
 	}
 	f.failures++
 	return nil, first
+}
+
+// ask puts a set of one origin together, unless it wants to be left alone.
+func (f *Feed) ask(ctx context.Context, p *place, now time.Time) (*set, error) {
+	if now.Before(p.notBefore) {
+		return nil, p.err
+	}
+	made, err := f.from(ctx, p)
+	if ctx.Err() != nil {
+		return nil, err // stopped: says nothing of the origin
+	}
+	p.err, p.notBefore = err, time.Time{}
+	if err == nil {
+		p.failures = 0
+		return made, nil
+	}
+	p.failures++
+	if refused, ok := errors.AsType[*alto.StatusError](err); ok && refused.RetryAfter > 0 {
+		after := min(refused.RetryAfter, maxRetryAfter)
+		p.notBefore = now.Add(after + rand.N(after/10+1)) //nolint:gosec // nothing depends on it being secret
+	}
+	return nil, err
 }
 
 // An alsoError is a fault of a server, and one of the server that was to stand in.
@@ -133,17 +160,25 @@ func (f *Feed) use(at int, now time.Time) {
 // to be asked for anew: a server may confirm what it should not.
 const forgetAfter = 4
 
-// from puts a set of one origin together.
-func (f *Feed) from(ctx context.Context, o origin) (*set, error) {
-	made, err := f.read(ctx, o)
-	if err == nil || refusalOf(err) == Unavailable {
+// from puts a set of one origin together. What asking once more may mend is asked for
+// once more.
+func (f *Feed) from(ctx context.Context, p *place) (*set, error) {
+	made, err := f.read(ctx, p)
+	server, remote := p.origin.(*serverOrigin)
+	if err == nil || !remote {
 		return made, err
 	}
-	f.forget(f.failures%forgetAfter == forgetAfter-1)
-	if f.local() || refusalOf(err) != Mismatch {
+	reason := refusalOf(err)
+	again := reason == Mismatch || // the network map may have moved between our two requests
+		server.avoidsFilter(err) ||
+		server.lacks(err) && p.failures == 0 // later its directories are read anew by each look
+	if reason != Unavailable {
+		p.forget(p.failures%forgetAfter == forgetAfter-1)
+	}
+	if !again {
 		return nil, err
 	}
-	return f.read(ctx, o) // the network map may have moved between our two requests
+	return f.read(ctx, p)
 }
 
 func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
@@ -179,6 +214,9 @@ func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
 		return nil, err
 	}
 	for _, d := range made.docs {
+		if opener, ok := d.open.(*serverOpener); ok && opener.filter != nil {
+			made.filter = xxhash.Sum64(opener.filter)
+		}
 		made.sums = append(made.sums, d.sum)
 		made.spooled = append(made.spooled, d.describeStored())
 	}

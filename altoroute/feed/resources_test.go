@@ -220,3 +220,25 @@ func TestFilteredCostMaps(t *testing.T) {
 		t.Errorf("asked for %v", got)
 	}
 }
+
+// A whole cost map stands in for a filtered one that is broken, for a while.
+func TestFilterIsBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{})
+		w.server.Publish(filtered("2", 2))
+		w.server.Misbehave(filteredPath, altotest.Status(http.StatusInternalServerError))
+		s.wants("2 num2", Fresh, "")
+		asked := w.server.Count(filteredPath).Requests
+		passes(avoidFilter - time.Minute)
+		s.wants("2 num2", Fresh, "")
+		if got := w.server.Count(filteredPath).Requests; got != asked || asked != 1 {
+			t.Errorf("the filtered one was asked %d times, then %d times", asked, got-asked)
+		}
+		w.server.Misbehave(filteredPath, nil)
+		passes(2 * time.Minute)
+		s.wants("2 num2", Fresh, "")
+		if got := w.server.Count(filteredPath).Requests; got != asked+1 {
+			t.Errorf("the filtered one was asked %d times after an hour", got-asked)
+		}
+	})
+}

@@ -323,3 +323,173 @@ func TestReasonsNameSomeEdges(t *testing.T) {
 		t.Errorf("reasons %q", reasons)
 	}
 }
+
+// A restart is no short cut for what comes in by a ramp.
+func TestRampAfterARestart(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Guard: Guard{Hold: time.Minute}, Spool: spoolIn(t, folder)})
+		w.server.Publish(few("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		passes(time.Minute)
+		s.wants("1 num1", Fresh, "")
+		ramp := s.Status().Ramp
+		if version(s.Status().Incoming) != "2 num2" {
+			t.Fatalf("coming in is %s", version(s.Status().Incoming))
+		}
+		passes(3 * time.Minute)
+		s = s.again("a")
+		s.move(moved)
+		if got := version(s.Maps()); got != "1 num1" {
+			t.Errorf("in force is %s", got)
+		}
+		s.wants("1 num1", Fresh, "")
+		if status := s.Status(); version(status.Incoming) != "2 num2" || !status.Ramp.Since.Equal(ramp.Since) || status.Ramp.Over != ramp.Over || status.Held != nil {
+			t.Errorf("coming in is %s by %v, want by %v", version(status.Incoming), status.Ramp, ramp)
+		}
+		// It is stored when it is in force, without any look.
+		asked := w.requests()
+		s.Start()
+		synctest.Wait()
+		passes(time.Until(ramp.Since.Add(ramp.Over)))
+		s.Stop()
+		if got := s.Versions(); got[0].Tag.Tag != "2" || w.requests() > asked+6 {
+			t.Errorf("versions %+v, %d requests", got, w.requests()-asked)
+		}
+	})
+}
+
+// What is let in while the source is away is stored, and the version before it is the
+// one to go back to, stored or not.
+func TestReleaseWhileAway(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		t.Run(fmt.Sprint("stored ", stored), func(t *testing.T) {
+			w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+			w.server.Publish(few("2", 2))
+			s.wantsHeld("1 num1", "2 num2")
+			w.set(true)
+			s.wants("1 num1", Stale, "no route to host")
+			s.must(s.Release())
+			if stored {
+				s.wants("2 num2", Stale, "no route to host")
+				s = s.again("a")
+				if got := version(s.Maps()); got != "2 num2" || len(s.Versions()) != 2 {
+					t.Errorf("after a restart %s is in force", got)
+				}
+			}
+			s.must(s.PutBack(0))
+			if status := s.Status(); version(status.Maps) != "1 num1" || status.Aside.Tag != "2" {
+				t.Errorf("in force is %s, aside %v", version(status.Maps), status.Aside)
+			}
+		})
+	}
+}
+
+// The last contact is stored often enough for sets that expire soon.
+func TestExpireAfterARestart(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Refresh: 30 * time.Second, Expire: 5 * time.Minute, Spool: spoolIn(t, folder)})
+		s.Start()
+		synctest.Wait()
+		passes(9 * time.Minute)
+		s.Stop()
+		w.set(true)
+		s = s.again("a")
+		if status := s.Status(); version(status.Maps) != "1 num1" || time.Since(status.LastContact) > time.Minute+s.cfg.Expire/10 {
+			t.Errorf("in force is %s, last contact %v ago", version(status.Maps), time.Since(status.LastContact))
+		}
+	})
+}
+
+// Another filter says nothing of whether the costs are those that were put aside, or
+// held.
+func TestExcludedWithAnotherFilter(t *testing.T) {
+	for name, drop := range map[string]bool{"held": false, "put aside": true} {
+		t.Run(name, func(t *testing.T) {
+			w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+			w.server.Publish(filtered("1", 1))
+			s.wants("1 num1", Fresh, "")
+			s.move(moved)
+			w.server.Publish(filtered("2", 2))
+			s.wantsHeld("1 num1", "2 num2")
+			held := "2 num2"
+			if drop {
+				s.must(s.Drop())
+				held = "none"
+			}
+			s.must(s.more("b"))
+			for range 2 {
+				s.wantsHeld("1 num1", held)
+			}
+			if h := s.Status().Held; h != nil && !h.Maps.Costs[0].Keeps([]string{"a", "b"}) {
+				t.Error("what is held lacks rows")
+			}
+			s.move(altoroute.Shift{})
+			w.server.Publish(filtered("3", 3))
+			s.wants("3 num3", Fresh, "")
+		})
+	}
+}
+
+// A feed of a changed configuration goes on where the one before it was.
+func TestInherit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Guard: Guard{Hold: time.Minute}})
+		s.move(moved)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		since := s.Status().Held.Since
+		maps := s.Maps()
+		heir := func(from *subject) *subject {
+			t.Helper()
+			cfg := from.cfg
+			cfg.Guard.Ramp++ // something else
+			f, err := New(cfg)
+			s.must(err)
+			f.Inherit(from.Feed)
+			made := &subject{Feed: f, t: t, log: new(recorder)}
+			s.must(made.more("a"))
+			return made
+		}
+		next := heir(s)
+		if next.Maps() != maps || next.times() != 1 {
+			t.Errorf("in force is %s, told %d times", version(next.Maps()), next.times())
+		}
+		next.wantsHeld("1 num1", "2 num2")
+		if got := next.Status().Held.Since; !got.Equal(since) {
+			t.Errorf("held since %v, want %v", got, since)
+		}
+		w.server.Publish(guidance("1", 1))
+		next.wants("1 num1", Fresh, "")
+		if next.Maps() != maps {
+			t.Error("the same maps were replaced")
+		}
+		w.server.Publish(guidance("2", 2))
+		next.move(moved)
+		next.wantsHeld("1 num1", "2 num2")
+		s.must(next.Drop())
+		other := heir(next)
+		other.wantsHeld("1 num1", "none")
+		if got := other.Status().Aside.Tag; got != "2" {
+			t.Errorf("aside is %q", got)
+		}
+		// A ramp goes on.
+		w.server.Publish(guidance("3", 3))
+		other.move(moved)
+		other.wantsHeld("1 num1", "3 num3")
+		passes(time.Minute)
+		other.wants("1 num1", Fresh, "")
+		ramp := other.Status().Ramp
+		last := heir(other)
+		status := last.Status()
+		if version(status.Maps) != "1 num1" || version(status.Incoming) != "3 num3" || status.Ramp != ramp || last.ramps[1] != ramp {
+			t.Errorf("in force %s, coming in %s by %v, want by %v", version(status.Maps), version(status.Incoming), status.Ramp, ramp)
+		}
+		asked := w.server.Count(netPath)
+		last.wants("1 num1", Fresh, "")
+		if got := w.server.Count(netPath); got.NotModified != asked.NotModified+1 || version(last.Status().Incoming) != "3 num3" {
+			t.Errorf("asked %+v after %+v, want one more of 304", got, asked)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ type serverOrigin struct {
 	told        string  // what was logged of it last
 	network     *document
 	costs       []*document
+	wholeUntil  time.Time // until then no filtered cost map is asked for: one has failed
 }
 
 // A directoryDocument is a document with the directory that was read of it.
@@ -178,7 +180,7 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 	if o.cfg.Cost.Mode == "" {
 		modes = []string{"numerical", "ordinal"}
 	}
-	few := len(rows) > 0 && float64(len(rows)) < fewRows*float64(network.PIDs())
+	few := len(rows) > 0 && float64(len(rows)) < fewRows*float64(network.PIDs()) && time.Now().After(o.wholeUntil)
 	for _, mode := range modes {
 		costType := alto.CostType{Mode: mode, Metric: metric}
 		entries := o.closure.CostMaps(id, costType) // what is fetched whole comes first
@@ -186,8 +188,8 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 			continue
 		}
 		entry := entries[0]
-		if last := entries[len(entries)-1]; few && last.Accepts != "" {
-			entry = last
+		if i := slices.IndexFunc(entries, func(r alto.Resource) bool { return r.Accepts != "" }); few && i >= 0 {
+			entry = entries[i]
 		}
 		made := o.document(entry.URI, entry.MediaType)
 		made.promised = &costType
@@ -207,6 +209,48 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 	}
 	return nil, o.directory(o.url).fault(Invalid, fmt.Errorf("there is no cost map of %s (%s) for network map %q; the directory has %s",
 		metric, strings.Join(modes, " or "), id, o.list(alto.MediaTypeCostMap)))
+}
+
+// avoidFilter is for how long a filtered cost map is left alone that has failed.
+const avoidFilter = time.Hour
+
+// avoidsFilter reports whether a fault is of a filtered cost map that a whole one can
+// stand in for. For a while it does then.
+func (o *serverOrigin) avoidsFilter(err error) bool {
+	if len(o.costs) == 0 || !isOf(err, o.costs[0]) {
+		return false
+	}
+	opener, _ := o.costs[0].open.(*serverOpener)
+	whole := o.closure.CostMaps(o.network.status.ResourceID, *o.costs[0].promised)[0]
+	if opener.filter == nil || whole.Accepts != "" {
+		return false
+	}
+	o.wholeUntil = time.Now().Add(avoidFilter)
+	return true
+}
+
+// lacks reports whether a fault is that a map is not where the directory says. It may be
+// elsewhere by now, so that the directories are asked for again.
+func (o *serverOrigin) lacks(err error) bool {
+	status, _ := errors.AsType[*alto.StatusError](err)
+	_, isOtherKind := errors.AsType[*alto.KindError](err)
+	if !isOtherKind && (status == nil || status.Status != http.StatusNotFound && status.Status != http.StatusGone) {
+		return false
+	}
+	if isOf(err, o.directory(o.url).document) {
+		return false
+	}
+	for _, d := range o.directories {
+		opener, _ := d.open.(*serverOpener)
+		opener.forget(false)
+	}
+	return true
+}
+
+// isOf reports whether a fault is of the document.
+func isOf(err error, d *document) bool {
+	fault, ok := errors.AsType[*Error](err)
+	return ok && fault.Document == d.name
 }
 
 // keep returns the document at hand if the one made for a directory's entry is for

@@ -197,3 +197,110 @@ func TestExpire(t *testing.T) {
 		s.Stop()
 	})
 }
+
+// One server's wish to be left alone counts for it alone, and counts.
+func TestRetryAfterOfOneServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second, s := two(t, Config{})
+		s.wants("1 num1", Fresh, "")
+		first.server.Misbehave("", altotest.RetryAfter(time.Hour))
+		s.Start()
+		synctest.Wait()
+		s.wantsOrigin("second.example")
+		refused := time.Now()
+		asked := first.requests()
+		second.set(true)
+		passes(10 * time.Minute)
+		if status := s.Status(); status.State() != Stale {
+			t.Errorf("the source is %s", status.State())
+		}
+		second.set(false)
+		passes(6 * time.Minute) // not an hour
+		if status := s.Status(); status.State() != Fresh || status.Origin != "http://second.example/directory" {
+			t.Errorf("the source is %s, in use is %s: %v", status.State(), status.Origin, status.Err)
+		}
+		passes(time.Until(refused.Add(50 * time.Minute)))
+		if got := first.requests(); got != asked {
+			t.Errorf("the first server was asked %d times within the hour", got-asked)
+		}
+		first.server.Misbehave("", nil)
+		passes(40 * time.Minute)
+		s.wantsOrigin("first.example")
+		s.Stop()
+	})
+}
+
+// What happens by time alone asks nobody.
+func TestTimeAloneAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Refresh: time.Minute, Guard: Guard{Hold: 2 * time.Minute, Ramp: time.Minute}})
+		s.Start()
+		synctest.Wait()
+		w.server.Publish(few("2", 2))
+		passes(90 * time.Second)
+		if s.Status().Held == nil {
+			t.Fatal("nothing is held")
+		}
+		w.server.Misbehave("", altotest.RetryAfter(time.Hour))
+		passes(time.Minute - time.Second)
+		asked := w.requests()
+		passes(10 * time.Minute)
+		if got := version(s.Maps()); got != "2 num2" || w.requests() != asked {
+			t.Errorf("in force is %s, asked %d times within the hour", got, w.requests()-asked)
+		}
+		s.Stop()
+	})
+}
+
+// A server that confirms what it should not is not left for ever because another one
+// stands in.
+func TestPreferredServerHeals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, _, s := two(t, Config{})
+		s.wants("1 num1", Fresh, "")
+		stuck := false
+		wrong := altotest.OtherVersion("9")
+		first.server.Misbehave(costPath, func(w http.ResponseWriter, r *http.Request, x altotest.Exchange) {
+			switch {
+			case r.Header.Get("If-None-Match") == "" && stuck: // asked without a validator
+				x.Honest.ServeHTTP(w, r)
+			case stuck:
+				w.WriteHeader(http.StatusNotModified)
+			default:
+				stuck = true
+				wrong(w, r, x)
+			}
+		})
+		s.wants("1 num1", Fresh, "")
+		s.wantsOrigin("second.example")
+		for range 2 * forgetAfter {
+			passes(returnAfter)
+			s.wants("1 num1", Fresh, "")
+		}
+		s.wantsOrigin("first.example")
+	})
+}
+
+// A map that has moved is looked up again, however fresh the directory is.
+func TestMapHasMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{})
+		w.server.SetHeader(altotest.DirectoryPath, http.Header{"Cache-Control": {"max-age=3600"}})
+		w.server.Publish(guidance("2", 2))
+		s.wants("2 num2", Fresh, "")
+		g := guidance("3", 3)
+		g.NetworkMaps[0].Path, g.CostMaps[0].Path = "/new/net", "/new/cost"
+		w.server.Publish(g)
+		s.wants("3 num3", Fresh, "")
+		// One that is nowhere costs one question of the directory for each look.
+		w.server.Misbehave("/new/net", altotest.Status(http.StatusGone))
+		s.wants("3 num3", Stale, "410")
+		asked := w.requests()
+		for range 3 {
+			s.wants("3 num3", Stale, "410")
+		}
+		if got := w.requests() - asked; got > 6 {
+			t.Errorf("%d requests in three looks", got)
+		}
+	})
+}

@@ -73,18 +73,12 @@ func (f *Feed) recall(fault error) {
 		// As old as its oldest part.
 		contact := slices.MinFunc(s.Documents, func(a, b spool.Document) int { return a.FetchedAt.Compare(b.FetchedAt) }).FetchedAt
 		f.cycle.Lock()
-		f.adopt(made, s)
+		f.adopt(made)
 		f.stored, f.excluded = made, s.Excluded
 		f.mu.Lock()
 		f.base = made
 		f.status.Spooled, f.status.Since, f.status.LastContact = true, s.InForce, contact
-		for _, x := range s.Excluded {
-			if len(x.Reasons) == 0 {
-				f.aside = &x
-			} else {
-				f.heldBefore = &x
-			}
-		}
+		f.resume(s.Excluded)
 		f.mu.Unlock()
 		f.cycle.Unlock()
 		f.cfg.Logger.Warn("maps are those of the spool", source,
@@ -95,6 +89,47 @@ func (f *Feed) recall(fault error) {
 		f.pass(time.Now()) // they may be too old
 		return
 	}
+}
+
+// resume goes on with what was not in force before. f.mu must be held.
+func (f *Feed) resume(excluded []spool.Excluded) {
+	for _, x := range excluded {
+		if x.Over == 0 && len(x.Reasons) == 0 {
+			f.aside = &x
+		} else {
+			f.before = append(f.before, x)
+		}
+	}
+}
+
+// Inherit has a Feed begin with what another one has of the same source, whose
+// configuration differs only in how it is read: the set in force, the one that is coming
+// in, what is held, and what was put aside. It is called before Watch.
+func (f *Feed) Inherit(from *Feed) {
+	from.mu.Lock()
+	from.settle(time.Now())
+	base, incoming, excluded, was := from.base.handOver(), from.incoming.handOver(), from.excludes(), from.status
+	from.mu.Unlock()
+	if base == nil {
+		return
+	}
+	f.cycle.Lock()
+	defer f.cycle.Unlock()
+	f.adopt(cmp.Or(incoming, base))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.base, f.incoming = base, incoming
+	f.status.Since, f.status.LastContact, f.status.Ramp = was.Since, was.LastContact, was.Ramp
+	f.status.Err, f.status.Spooled = was.Err, was.Spooled
+	f.resume(excluded)
+}
+
+// handOver returns a set for another Feed, without the documents of this one.
+func (s *set) handOver() *set {
+	if s == nil {
+		return nil
+	}
+	return &set{maps: s.maps, sums: s.sums, filter: s.filter, spooled: slices.Clone(s.spooled)}
 }
 
 // load reads a set of the spool.
@@ -189,29 +224,31 @@ func (f *Feed) document(stored *spool.Document) *document {
 	return d
 }
 
-// adopt has the first look at a server ask only whether what the spool has is still
-// the current one. The cycle must be held.
-func (f *Feed) adopt(s *set, stored *spool.Set) {
-	o, _ := f.origins[0].(*serverOrigin)
-	if o == nil || o.network != nil || len(s.docs) != 2 {
+// adopt has the first look at a server ask only whether what is known is still the
+// current one. The cycle must be held.
+func (f *Feed) adopt(s *set) {
+	o, _ := f.origins[0].origin.(*serverOrigin)
+	if o == nil || o.network != nil || len(s.spooled) != 2 {
 		return
 	}
-	for i, d := range s.docs {
-		u, err := url.Parse(d.name)
+	docs := make([]*document, 0, len(s.spooled))
+	for i, stored := range s.spooled {
+		u, err := url.Parse(stored.Name)
 		if err != nil {
 			return
 		}
-		asked := o.document(u, d.mediaType)
-		opener, _ := asked.open.(*serverOpener)
-		opener.kept.validators = stored.Documents[i].Validators
-		asked.seen, asked.sum, asked.dependsOn = true, d.sum, d.dependsOn
-		asked.network, asked.costs, asked.content = d.network, d.costs, stored.Documents[i].Content
-		asked.status = d.status
-		s.docs[i] = asked
+		d := o.document(u, stored.MediaType)
+		opener, _ := d.open.(*serverOpener)
+		opener.kept.validators = stored.Validators
+		d.seen, d.sum, d.content = true, s.sums[i], stored.Content
+		d.status.ResourceID, d.status.Tag = stored.ResourceID, s.maps.Network.Tag()
+		docs = append(docs, d)
 	}
-	o.network, o.costs = s.docs[0], s.docs[1:]
-	info := s.maps.Costs[0].Info()
-	o.costs[0].promised = &alto.CostType{Mode: info.Mode, Metric: info.Metric}
+	costs := s.maps.Costs[0]
+	docs[0].network = s.maps.Network
+	docs[1].costs, docs[1].dependsOn = costs, s.maps.Network.Tag()
+	docs[1].promised = &alto.CostType{Mode: costs.Info().Mode, Metric: costs.Info().Metric}
+	s.docs, o.network, o.costs = docs, docs[0], docs[1:]
 }
 
 // spoolOpener reads a document of the spool.
@@ -240,10 +277,18 @@ func (d *document) describeStored() spool.Document {
 }
 
 // restoreAfter is how often what is known of a set is written anew that is still the
-// current one: when it was last confirmed.
+// current one: when it was last confirmed. Where sets expire, it is a part of that time.
 const restoreAfter = 10 * time.Minute
 
-// store writes the newest set to the spool, and what is excluded, if they are not there.
+func (f *Feed) restoreAfter() time.Duration {
+	if f.cfg.Expire > 0 {
+		return min(restoreAfter, f.cfg.Expire/10)
+	}
+	return restoreAfter
+}
+
+// store writes the set in force to the spool, and what is not in force, if they are not
+// there. One that is coming in is written when it is in force: a restart is no short cut.
 // The cycle must be held.
 func (f *Feed) store(now time.Time) {
 	if f.cfg.Spool == nil {
@@ -251,56 +296,58 @@ func (f *Feed) store(now time.Time) {
 	}
 	defer f.discard()
 	f.mu.Lock()
-	newest, excluded, status, started := f.newest(), f.excludes(), f.status, f.stop != nil
+	base, excluded, status, started := f.base, f.excludes(), f.status, f.stop != nil
 	f.mu.Unlock()
-	isStored := newest == f.stored && slices.EqualFunc(excluded, f.excluded, func(a, b spool.Excluded) bool {
-		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons)
+	isStored := base == f.stored && slices.EqualFunc(excluded, f.excluded, func(a, b spool.Excluded) bool {
+		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons) && a.Over == b.Over
 	})
-	if newest == nil || f.local() && !started || isStored && now.Sub(f.storedAt) < restoreAfter {
+	if base == nil || f.local() && !started || isStored && now.Sub(f.storedAt) < f.restoreAfter() {
 		return
 	}
-	documents := slices.Clone(newest.spooled)
-	for i, d := range newest.docs {
-		if _, spooled := d.open.(*spoolOpener); !spooled && d.sum == newest.sums[i] {
+	documents := slices.Clone(base.spooled)
+	for i, d := range base.docs {
+		if _, spooled := d.open.(*spoolOpener); !spooled && d.sum == base.sums[i] {
 			if f.local() && d.content == (spool.Content{}) {
 				d.copyToSpool(context.Background())
 			}
 			documents[i] = d.describeStored()
 		}
-		// Whoever is asked and says nothing else confirms the set, also one that was put
-		// back.
-		documents[i].FetchedAt = status.LastContact
+	}
+	for i := range documents {
+		documents[i].FetchedAt = status.LastContact // also of a set that was put back
 	}
 	if f.local() && slices.ContainsFunc(documents, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
 		return // it has changed since: the next set is stored
 	}
-	f.stored, f.excluded, f.storedAt = newest, excluded, now
+	f.stored, f.excluded, f.storedAt = base, excluded, now
 	f.mu.Lock()
-	newest.spooled = documents
+	base.spooled = documents
 	f.mu.Unlock()
 	if _, err := f.cfg.Spool.Commit(documents, status.Since, excluded...); err != nil {
 		f.cfg.Logger.Error("maps are in force but not in the spool: they would not survive a restart",
 			slog.String("source", f.cfg.Name), slog.Any("error", err))
 		if errors.Is(err, spool.ErrDamaged) {
-			for _, d := range newest.docs {
+			for _, d := range base.docs {
 				d.writeAgain()
 			}
 		}
 	}
 }
 
-// excludes returns what is not let in. f.mu must be held.
+// excludes returns what is not in force. f.mu must be held.
 func (f *Feed) excludes() (all []spool.Excluded) {
 	if f.aside != nil {
 		all = append(all, *f.aside)
 	}
-	switch {
-	case f.held != nil:
-		all = append(all, *f.held.exclude(f.status.Held.Since, f.status.Held.Reasons))
-	case f.heldBefore != nil:
-		all = append(all, *f.heldBefore)
+	if f.incoming != nil {
+		x := f.incoming.exclude(f.status.Ramp.Since, nil)
+		x.Over = f.status.Ramp.Over
+		all = append(all, *x)
 	}
-	return all
+	if f.held != nil {
+		all = append(all, *f.held.exclude(f.status.Held.Since, f.status.Held.Reasons))
+	}
+	return append(all, f.before...)
 }
 
 // discard has the spool forget what is part of no set any more, and was not read last.
@@ -333,6 +380,11 @@ func (d *document) writeAgain() {
 	}
 }
 
+// holds reports whether the set is of these documents of the spool.
+func (s *set) holds(documents []spool.Document) bool {
+	return s != nil && slices.EqualFunc(s.spooled, documents, func(a, b spool.Document) bool { return a.Content == b.Content })
+}
+
 // PutBack puts an earlier set in force again, of those that Versions names; 0 is the
 // one before the newest. The set that it replaces is put aside: it does not come back
 // before the source has another one.
@@ -340,15 +392,17 @@ func (f *Feed) PutBack(sequence uint64) error {
 	if f.cfg.Spool == nil {
 		return errNoSpool
 	}
+	f.mu.Lock()
+	newest := f.newest()
+	f.mu.Unlock()
 	sets, _ := f.cfg.Spool.Sets()
-	i := 1
+	i := slices.IndexFunc(sets, func(s *spool.Set) bool {
+		return s.Sequence == sequence || sequence == 0 && !newest.holds(s.Documents)
+	})
 	switch {
-	case sequence > 0:
-		i = slices.IndexFunc(sets, func(s *spool.Set) bool { return s.Sequence == sequence })
-	case len(sets) < 2:
+	case i < 0 && sequence == 0:
 		return errNoVersion
-	}
-	if i < 0 {
+	case i < 0:
 		return fmt.Errorf("there is no version %d to go back to: of this source %d are kept", sequence, len(sets))
 	}
 	made, err := f.load(sets[i])
@@ -361,7 +415,7 @@ func (f *Feed) PutBack(sequence uint64) error {
 	f.held, f.status.Held = nil, nil
 	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
 	events := f.letIn(made, altoroute.Ramp{}, now)
-	if f.heldBefore = nil; !made.same(before, nil) {
+	if f.before = nil; !made.same(before, nil) {
 		f.aside = before.exclude(now, nil)
 	}
 	f.mu.Unlock()

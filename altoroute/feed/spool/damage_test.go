@@ -76,7 +76,7 @@ func TestForgedManifest(t *testing.T) {
 	folder := t.TempDir()
 	s := newSpool(t, folder)
 	first := mustPut(t, s, drafts("1", "a"))
-	if _, err := s.Commit(first.Documents, time.Now(), Excluded{Sums: []uint64{0xabc}}); err != nil {
+	if _, err := s.Commit(first.Documents, time.Now(), Excluded{Sums: []uint64{0xabc}, Filter: 0xdef, Over: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(folder, "set-1.json")
@@ -102,6 +102,9 @@ func TestForgedManifest(t *testing.T) {
 		{"\n}\n", "\n}\n{}", ErrDamaged, "after top-level value"},
 		{"\n}\n", "\n", ErrDamaged, "JSON"},
 		{`"abc"`, `"abg"`, ErrDamaged, `excluded[0]/sums[0] is "abg", want at most 16 hexadecimal digits`},
+		{`"def"`, `"xyz"`, ErrDamaged, `excluded[0]/filter is "xyz"`},
+		{`"1h0m0s"`, `"1h0m0"`, ErrDamaged, `excluded[0]/over is "1h0m0"`},
+		{`"1h0m0s"`, `"-1h"`, ErrDamaged, `excluded[0]/over is "-1h"`},
 		{`"abc"`, `"-1"`, ErrDamaged, "excluded[0]/sums[0]"},
 		{`"abc"`, `"10000000000000000"`, ErrDamaged, "excluded[0]/sums[0]"},
 		{`"tag": "1"`, `"tag": "2"`, ErrDamaged, "documents[2]/depends_on"},

@@ -55,7 +55,7 @@ func sameSet(a, b *Set) bool {
 	}
 	for i := range a.Excluded {
 		x, y := a.Excluded[i], b.Excluded[i]
-		if x.VersionTag != y.VersionTag || !x.Since.Equal(y.Since) || !slices.Equal(x.Sums, y.Sums) || !slices.Equal(x.Reasons, y.Reasons) {
+		if x.VersionTag != y.VersionTag || !x.Since.Equal(y.Since) || !slices.Equal(x.Sums, y.Sums) || x.Filter != y.Filter || x.Over != y.Over || !slices.Equal(x.Reasons, y.Reasons) {
 			return false
 		}
 	}

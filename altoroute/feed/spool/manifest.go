@@ -5,6 +5,7 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -63,7 +64,9 @@ type manifestDocument struct {
 type manifestExcluded struct {
 	VersionTag tag       `json:"version_tag"`
 	Sums       []string  `json:"sums"`
+	Filter     string    `json:"filter,omitempty"`
 	Since      time.Time `json:"since"`
+	Over       string    `json:"over,omitempty"`
 	Reasons    []string  `json:"reasons,omitempty"`
 }
 
@@ -96,6 +99,12 @@ func (s *Spool) encode(set *Set) ([]byte, error) {
 	}
 	for _, x := range set.Excluded {
 		excluded := manifestExcluded{VersionTag: tag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
+		if x.Filter != 0 {
+			excluded.Filter = strconv.FormatUint(x.Filter, 16)
+		}
+		if x.Over != 0 {
+			excluded.Over = x.Over.String()
+		}
 		for _, sum := range x.Sums {
 			excluded.Sums = append(excluded.Sums, strconv.FormatUint(sum, 16))
 		}
@@ -181,6 +190,16 @@ func (m *manifest) set() (*Set, error) {
 				return nil, fmt.Errorf("excluded[%d]/sums[%d] is %.80q, want at most 16 hexadecimal digits", i, j, text)
 			}
 			excluded.Sums = append(excluded.Sums, sum)
+		}
+		if len(excluded.Sums) == 0 {
+			return nil, fmt.Errorf("excluded[%d]/sums is missing", i)
+		}
+		var err error
+		if excluded.Filter, err = strconv.ParseUint(cmp.Or(x.Filter, "0"), 16, 64); err != nil {
+			return nil, fmt.Errorf("excluded[%d]/filter is %.80q, want at most 16 hexadecimal digits", i, x.Filter)
+		}
+		if excluded.Over, err = time.ParseDuration(cmp.Or(x.Over, "0s")); err != nil || excluded.Over < 0 {
+			return nil, fmt.Errorf("excluded[%d]/over is %.80q, want a duration", i, x.Over)
 		}
 		set.Excluded = append(set.Excluded, excluded)
 	}

@@ -99,15 +99,19 @@ type Set struct {
 	Excluded []Excluded
 }
 
-// Excluded is a set of the source that is not in force, so that it does not come in
-// force by a restart.
+// Excluded is a set of the source that is not in force, or not for all content yet, so
+// that a restart does not change that.
 type Excluded struct {
 	// VersionTag is that of its network map.
 	VersionTag alto.VersionTag
 	// Sums tell its content from any other: one for each of its documents.
 	Sums []uint64
-	// Since is when it was first excluded.
+	// Filter tells what costs were asked for; 0 is all.
+	Filter uint64
+	// Since is when it was first excluded, or when it began to come in.
 	Since time.Time
+	// Over is how long it takes to come in. It is 0 of what does not.
+	Over time.Duration
 	// Reasons are why it is held. There are none where it was put aside by hand.
 	Reasons []string
 }

@@ -131,9 +131,10 @@ func TestSameAgain(t *testing.T) {
 		t.Errorf("read %+v, want %+v", got, set)
 	}
 	aside := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "2"}, Sums: []uint64{0, math.MaxUint64}, Since: time.Now()}
-	held := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "3"}, Sums: []uint64{1}, Since: time.Now(), Reasons: []string{"it moves <all> & more"}}
-	set, err = s.Commit(documents, time.Now(), aside, held)
-	if err != nil || set.Sequence != 2 || len(set.Excluded) != 2 {
+	held := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "3"}, Sums: []uint64{1}, Filter: math.MaxUint64, Since: time.Now(), Reasons: []string{"it moves <all> & more"}}
+	coming := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "4"}, Sums: []uint64{1}, Since: time.Now(), Over: 10*time.Minute + 1}
+	set, err = s.Commit(documents, time.Now(), aside, held, coming)
+	if err != nil || set.Sequence != 2 || len(set.Excluded) != 3 {
 		t.Errorf("it is %+v, error %v", set, err)
 	}
 	if got := wants(t, folder, drafts("1", "a"), drafts("0", "a"))[0]; !reflect.DeepEqual(got, set) {
