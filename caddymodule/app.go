@@ -151,7 +151,7 @@ func (a *App) attach(s *Source) error {
 	at := &attached{Source: s, Watcher: feed.For(a.router, s.Name), app: a, feed: f}
 	a.sources = append(a.sources, at)
 	if f.Maps() == nil {
-		// Before Watch, which may bring newer ones.
+		// Before Watch, which begins with the spool where there is nothing newer.
 		if err := a.inherit(at); err != nil {
 			return err
 		}
@@ -170,9 +170,10 @@ func (a *App) attach(s *Source) error {
 	return nil
 }
 
-// inherit puts in force what the source of the same name said to the
-// configuration still in force: until a server has answered, or local files
-// that were good and are in use are good again.
+// inherit has a new feed go on where the one of the source of the same name is, in
+// the configuration still in force, if their maps come from the same place. Else what
+// that one said is put in force: until a server has answered, or local files that were
+// good and are in use are good again.
 func (a *App) inherit(at *attached) error {
 	old := activeApp()
 	if old == nil {
@@ -182,7 +183,10 @@ func (a *App) inherit(at *attached) error {
 		if s.Name != at.Name || at.local() && !sameFiles(s.Files, at.Files) {
 			continue
 		}
-		if before := old.sourceStatus(s); before.Maps != nil {
+		if s.feed.Feed != at.feed.Feed && s.sameMaps(at.Source) {
+			at.feed.Inherit(s.feed.Feed)
+		}
+		if before := old.sourceStatus(s); before.Maps != nil && at.feed.Maps() == nil {
 			at.since, at.lastContact = before.Since, before.LastContact
 			return a.router.Update(at.Name, before.Maps)
 		}

@@ -249,3 +249,63 @@ func TestAccessLog(t *testing.T) {
 	same(t, "the log", string(line.Altoroute), `{"pool": "default", "edge": "fra", "reason": "cheapest", "placement": "prefix",
 		"source": "default", "pid": "cc-de", "prefix": "203.0.113.0/25", "tag": "1", "cost": 0}`)
 }
+
+// A source whose options change, but not where its maps come from, goes on where it was:
+// what is in force stays, what was put aside or is held is so still, and since when it
+// was.
+func TestReloadWithOtherOptions(t *testing.T) {
+	server := altotest.Start(t)
+	server.Publish(guidance("1"))
+	less := func(tag string) altotest.Guidance {
+		g := guidance(tag)
+		for _, pid := range []string{"cc-nl", "lonely", "rest", "idle"} {
+			delete(g.NetworkMaps[0].PIDs, pid)
+		}
+		return g
+	}
+	ours := func(options string) string {
+		return "server " + server.Directory().String() + " {\nrefresh 1s\nspool {{dir}}/spool\n" + options + "\n}" + edges
+	}
+	c := start(t, newFolder(t), ours(""), "")
+	is := func() sourceBody { return c.source("default") }
+	eventually(t, "the first is stored", func() bool { return len(is().Versions) == 1 })
+	server.Publish(less("2"))
+	eventually(t, "the second is held", func() bool { return is().Held != nil })
+	since := is().Held.Since
+	must(t, c.load(ours("guard ramp 7s"), ""))
+	eventually(t, "the second is held again", func() bool { return is().Held != nil })
+	if held := is().Held; !held.Since.Equal(*since) || is().NetworkMap.Tag != "1" {
+		t.Errorf("held since %v, want %v; in force is %s", held.Since, since, is().NetworkMap.Tag)
+	}
+
+	server.Stop()
+	eventually(t, "the server is away", func() bool { return is().LastError != "" })
+	c.told("source", `{"source": "default", "do": "release"}`)
+	must(t, c.load(ours("guard ramp 8s"), ""))
+	if s := is(); s.NetworkMap.Tag != "2" || s.FromSpool || s.State != "stale" {
+		t.Errorf("in force is %s (%s), from the spool %v", s.NetworkMap.Tag, s.State, s.FromSpool)
+	}
+
+	server.Resume()
+	eventually(t, "the server is back", func() bool { return is().LastError == "" && len(is().Versions) == 2 })
+	more := func(n int) {
+		t.Helper()
+		asked := server.Count(altotest.NetworkMapPath("net")).Requests
+		eventually(t, "the server is asked", func() bool { return server.Count(altotest.NetworkMapPath("net")).Requests >= asked+n })
+	}
+	sent := func() int {
+		got := server.Count(altotest.NetworkMapPath("net"))
+		return got.Requests - got.NotModified
+	}
+	before := sent()
+	must(t, c.load(ours("guard ramp 9s"), ""))
+	more(2)
+	eventually(t, "what has not changed is confirmed, not sent", func() bool { return sent() == before })
+
+	c.told("source", `{"source": "default", "do": "rollback"}`)
+	must(t, c.load(ours("guard ramp 10s"), ""))
+	more(2)
+	if s := is(); s.SetAside == nil || s.SetAside.Tag != "2" || s.NetworkMap.Tag != "1" || s.Held != nil {
+		t.Errorf("in force is %s, set aside %v, held %v", s.NetworkMap.Tag, s.SetAside, s.Held)
+	}
+}

@@ -130,6 +130,12 @@ func (s *Source) name() string {
 	return cmp.Or(s.Name, altoroute.DefaultName)
 }
 
+// sameMaps reports whether the maps of another source come from the same place.
+func (s *Source) sameMaps(o *Source) bool {
+	sameCost := s.Cost == o.Cost || s.Cost != nil && o.Cost != nil && *s.Cost == *o.Cost
+	return sameFiles(s.Files, o.Files) && slices.Equal(s.Servers, o.Servers) && s.NetworkMap == o.NetworkMap && sameCost
+}
+
 func (s *Source) local() bool { return len(s.Files) > 0 }
 
 func (s *Source) config() (altoroute.Source, error) {

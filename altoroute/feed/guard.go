@@ -79,6 +79,7 @@ func (f *Feed) admit(made *set, now time.Time) {
 	defer func() { f.notify(events) }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.recovered(now)
 	switch {
 	case made.is(f.aside): // also where rows are wanted that it lacks
 		f.unhold("the source has what was put aside")

@@ -32,7 +32,7 @@ func (f *Feed) refresh(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped: says nothing of the source
 	}
-	f.note(err, start)
+	f.note(err)
 	if err == nil {
 		f.admit(made, start)
 	}
@@ -290,8 +290,17 @@ func (f *Feed) tell(err error, haveMaps bool) {
 	}
 }
 
-// note records whether the source is in order.
-func (f *Feed) note(err error, start time.Time) {
+// recovered notes that the source is in order. f.mu must be held.
+func (f *Feed) recovered(now time.Time) {
+	if f.told != "" {
+		f.told = ""
+		f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
+	}
+	f.status.Err, f.status.LastContact, f.status.Spooled = nil, now, false
+}
+
+// note records that the source was looked at, and what is wrong with it.
+func (f *Feed) note(err error) {
 	var events []Event
 	defer func() { f.notify(events) }()
 	f.mu.Lock()
@@ -306,12 +315,7 @@ func (f *Feed) note(err error, start time.Time) {
 		}
 	}
 	if err == nil {
-		if f.told != "" {
-			f.told = ""
-			f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
-		}
-		s.Err, s.LastContact, s.Spooled = nil, start, false
-		return
+		return // admit notes it, at the same moment as what has come
 	}
 	wasGood := s.Err == nil && f.base != nil
 	s.Err = err
