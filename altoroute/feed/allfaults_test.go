@@ -76,7 +76,7 @@ func meetFault(t *testing.T, fault *altotest.Fault, path string) {
 	for _, n := range status.Refusals {
 		counted += n
 	}
-	if reason := refusalOf(status.Err); counted != 1 || status.Refusals[reason] != 1 || !fault.Content && reason != Unavailable {
+	if reason := refusalOf(status.Err); counted != 1 || status.Refusals[reason] != 1 || !fault.Content && reason.ofContent() {
 		t.Errorf("counted %v", status.Refusals)
 	}
 	// A directory may tell more of its entries.

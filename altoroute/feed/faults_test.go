@@ -41,12 +41,12 @@ func TestServerFaults(t *testing.T) {
 		reason   Refusal
 		word     string
 	}{
-		"status":         {altotest.Status(http.StatusServiceUnavailable), Unavailable, "503"},
-		"not found":      {altotest.Status(http.StatusNotFound), Unavailable, "404"},
-		"error":          {altotest.ErrorDocument(http.StatusBadRequest, "E_SYNTAX"), Unavailable, "E_SYNTAX"},
-		"error 200":      {altotest.ErrorDocument(http.StatusOK, "E_SYNTAX"), Unavailable, "E_SYNTAX"},
-		"HTML":           {altotest.HTML(), Unavailable, "text/html"},
-		"content type":   {altotest.ContentType("application/json"), Unavailable, "application/json"},
+		"status":         {altotest.Status(http.StatusServiceUnavailable), NoSuccess, "503"},
+		"not found":      {altotest.Status(http.StatusNotFound), NoSuccess, "404"},
+		"error":          {altotest.ErrorDocument(http.StatusBadRequest, "E_SYNTAX"), NoSuccess, "E_SYNTAX"},
+		"error 200":      {altotest.ErrorDocument(http.StatusOK, "E_SYNTAX"), OtherType, "E_SYNTAX"},
+		"HTML":           {altotest.HTML(), OtherType, "text/html"},
+		"content type":   {altotest.ContentType("application/json"), OtherType, "application/json"},
 		"truncated":      {altotest.Truncated(60), Invalid, "cut off"},
 		"cut":            {altotest.Cut(60), Unavailable, "unexpected EOF"},
 		"cut gzip":       {cutGzip, Unavailable, "unexpected EOF"},
@@ -63,7 +63,7 @@ func TestServerFaults(t *testing.T) {
 				before := s.Maps()
 				s.cfg.Client.MaxBody = 1 << 20
 				if strings.HasPrefix(name, "stall") {
-					s.cfg.Client.Timeout = 100 * time.Millisecond
+					s.cfg.Client.Timeout = 500 * time.Millisecond
 				}
 				server.Publish(guidance("2", 2))
 				server.Misbehave(path, fault.behavior)

@@ -41,7 +41,8 @@ type Config struct {
 	// or the directory's routingcost map, numerical before ordinal.
 	Cost altoroute.CostInfo
 	// Refresh is how often to look for changes where a server does not say how long
-	// its answers are fresh. Zero is DefaultFileRefresh or DefaultServerRefresh.
+	// its answers are fresh. Zero is DefaultFileRefresh or DefaultServerRefresh, the
+	// latter within MinRefresh and MaxRefresh.
 	Refresh time.Duration
 	// MinRefresh and MaxRefresh bound what a server says. Zero is DefaultMinRefresh
 	// and DefaultMaxRefresh, or Refresh where that is beyond.
@@ -150,7 +151,7 @@ func New(cfg Config) (*Feed, error) {
 		return nil, errors.New("a source is either files or servers, not both")
 	case len(cfg.Servers) > 0:
 		f.status.Kind = "server"
-		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultServerRefresh)
+		f.cfg.Refresh = cmp.Or(cfg.Refresh, max(min(DefaultServerRefresh, cmp.Or(cfg.MaxRefresh, DefaultMaxRefresh)), cfg.MinRefresh))
 		f.cfg.MinRefresh = cmp.Or(cfg.MinRefresh, min(DefaultMinRefresh, f.cfg.Refresh))
 		f.cfg.MaxRefresh = cmp.Or(cfg.MaxRefresh, max(DefaultMaxRefresh, f.cfg.Refresh))
 		for _, u := range cfg.Servers {
@@ -164,7 +165,7 @@ func New(cfg Config) (*Feed, error) {
 		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultFileRefresh)
 	}
 	f.status.Refusals = make(map[Refusal]uint64)
-	f.status.Origin = f.origins[0].name()
+	f.status.Origin, f.status.Server = f.origins[0].name(), 1
 	return f, nil
 }
 

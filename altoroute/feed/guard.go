@@ -238,8 +238,12 @@ func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time
 	f.held, f.status.Held = made, held
 	f.status.Holds++
 	tag, why := made.maps.Network.Tag(), strings.Join(reasons, "; ")
+	until := "let in by hand"
+	if !held.Until.IsZero() {
+		until = held.Until.Format(time.RFC3339)
+	}
 	f.cfg.Logger.Warn("maps held, the last good ones stay in force", slog.String("source", f.cfg.Name),
-		slog.String("tag", tag.Tag), slog.String("reasons", why), slog.Time("until", held.Until))
+		slog.String("tag", tag.Tag), slog.String("reasons", why), slog.String("until", until))
 	return []Event{{Kind: MapHeld, Source: f.cfg.Name, Tag: tag, Reason: why}}
 }
 

@@ -148,8 +148,11 @@ func (f *Feed) use(at int, now time.Time) {
 	if at == f.at {
 		return
 	}
-	f.cfg.Logger.Warn("another server of the source is used",
-		slog.String("source", f.cfg.Name), slog.String("server", f.origins[at].name()), slog.String("before", f.origins[f.at].name()))
+	attrs := []any{slog.String("source", f.cfg.Name), slog.String("server", f.origins[at].name()), slog.String("before", f.origins[f.at].name())}
+	if at > f.at {
+		attrs = append(attrs, slog.Any("error", f.origins[f.at].err))
+	}
+	f.cfg.Logger.Warn("another server of the source is used", attrs...)
 	f.at, f.tryAt = at, now.Add(returnAfter)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,7 +175,7 @@ func (f *Feed) from(ctx context.Context, p *place) (*set, error) {
 	again := reason == Mismatch || // the network map may have moved between our two requests
 		server.avoidsFilter(err) ||
 		server.lacks(err) && p.failures == 0 // later its directories are read anew by each look
-	if reason != Unavailable {
+	if reason.ofContent() {
 		p.forget(p.failures%forgetAfter == forgetAfter-1)
 	}
 	if !again {
@@ -269,8 +272,12 @@ func (f *Feed) sameness(err error) string {
 	if !errors.As(err, &fault) {
 		return err.Error()
 	}
-	if !f.local() && fault.Reason == Unavailable || f.local() && errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.Document
+	status, _ := errors.AsType[*alto.StatusError](err)
+	switch {
+	case !f.local() && status != nil:
+		return fmt.Sprint(fault.Document, status.Status)
+	case !f.local() && !fault.Reason.ofContent(), f.local() && errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.Document + string(fault.Reason)
 	}
 	return err.Error()
 }
@@ -309,9 +316,13 @@ func (f *Feed) note(err error) {
 	s.Attempted = true
 	s.Checks++
 	s.Resources = s.Resources[:0:0] // a reader may hold the old ones
-	for _, o := range f.origins {
-		for _, d := range o.all() {
+	s.Server, s.PassedOver = f.at+1, nil
+	for at, p := range f.origins {
+		for _, d := range p.all() {
 			s.Resources = append(s.Resources, d.describe())
+		}
+		if at < f.at {
+			s.PassedOver = errors.Join(s.PassedOver, p.err)
 		}
 	}
 	if err == nil {

@@ -244,7 +244,7 @@ func TestReleasedIsStored(t *testing.T) {
 func TestSpoolDoesNotGrow(t *testing.T) {
 	folder := t.TempDir()
 	w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
-	w.forgetful = true
+	w.server.Misbehave("", altotest.WithoutValidators())
 	files := func() int {
 		found, err := filepath.Glob(filepath.Join(folder, "*"))
 		s.must(err)

@@ -112,7 +112,7 @@ func (o *serverOrigin) networkMap(ctx context.Context) (*document, error) {
 	o.tell()
 	entry, err := o.pickNetworkMap()
 	if err != nil {
-		return nil, o.directory(o.url).fault(Invalid, err)
+		return nil, err
 	}
 	o.network = o.keep(o.network, o.document(entry.URI, entry.MediaType), entry.ID)
 	return o.network, nil
@@ -126,9 +126,39 @@ func (o *serverOrigin) tell() {
 		return
 	}
 	o.told = text
-	for _, fault := range faults {
-		o.cfg.Logger.Warn("directory is not in order", slog.String("source", o.cfg.Name), slog.Any("fault", fault))
+	if len(faults) > 0 {
+		o.cfg.Logger.Warn("directory is not in order", slog.String("source", o.cfg.Name), slog.String("faults", some(faults)))
 	}
+}
+
+// maxTold is how many faults of directories a line of the log has. A server may make as
+// many as it pleases.
+const maxTold = 5
+
+// some returns the first of several faults, and how many there are beside.
+func some(faults []error) string {
+	var b strings.Builder
+	for i, fault := range faults {
+		if i == maxTold {
+			fmt.Fprintf(&b, "; and %d more", len(faults)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(fault.Error())
+	}
+	return b.String()
+}
+
+// notFound is the fault of an entry that is not there, with those that are not in order:
+// it may be one of them.
+func (o *serverOrigin) notFound(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if faults := slices.Concat(o.unread, o.closure.Skipped); len(faults) > 0 {
+		err = fmt.Errorf("%w; not in order are: %s", err, some(faults))
+	}
+	return o.directory(o.url).fault(Invalid, err)
 }
 
 // readDirectory reads the directory, if it has changed.
@@ -155,11 +185,11 @@ func (o *serverOrigin) pickNetworkMap() (alto.Resource, error) {
 		id = o.closure.DefaultNetworkMap
 	}
 	if id == "" {
-		return alto.Resource{}, errors.New("meta/default-alto-network-map is missing (RFC 7285 §9.2.2): name a network_map")
+		return alto.Resource{}, o.notFound("meta/default-alto-network-map is missing (RFC 7285 §9.2.2): name a network_map; the directory has %s", o.list(alto.MediaTypeNetworkMap))
 	}
 	entry, ok := o.closure.Resources[id]
 	if !ok || entry.MediaType != alto.MediaTypeNetworkMap || entry.Accepts != "" {
-		return entry, fmt.Errorf("there is no network map %q; the directory has %s", id, o.list(alto.MediaTypeNetworkMap))
+		return entry, o.notFound("there is no network map %q; the directory has %s", id, o.list(alto.MediaTypeNetworkMap))
 	}
 	return entry, nil
 }
@@ -207,8 +237,8 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 		o.costs = []*document{o.keep(was, made, entry.ID)}
 		return o.costs, nil
 	}
-	return nil, o.directory(o.url).fault(Invalid, fmt.Errorf("there is no cost map of %s (%s) for network map %q; the directory has %s",
-		metric, strings.Join(modes, " or "), id, o.list(alto.MediaTypeCostMap)))
+	return nil, o.notFound("there is no cost map of %s (%s) for network map %q; the directory has %s",
+		metric, strings.Join(modes, " or "), id, o.list(alto.MediaTypeCostMap))
 }
 
 // avoidFilter is for how long a filtered cost map is left alone that has failed.
@@ -269,16 +299,26 @@ func (o *serverOrigin) keep(was, made *document, id string) *document {
 	return was
 }
 
+// maxListed is how many resources an error names.
+const maxListed = 20
+
 // list names the resources of a media type, for errors.
 func (o *serverOrigin) list(mediaType string) string {
 	resources := o.closure.OfType(mediaType)
 	ids := make([]string, 0, len(resources))
 	for _, r := range resources {
-		ids = append(ids, r.ID)
+		id := r.ID
+		if len(r.CostTypes) == 1 {
+			id += fmt.Sprintf(" of %s (%s)", r.CostTypes[0].Metric, r.CostTypes[0].Mode)
+		}
+		ids = append(ids, id)
 	}
 	if len(ids) == 0 {
 		return "none"
 	}
 	slices.Sort(ids)
+	if more := len(ids) - maxListed; more > 0 {
+		ids = append(ids[:maxListed], fmt.Sprintf("and %d more", more))
+	}
 	return strings.Join(ids, ", ")
 }

@@ -5,6 +5,7 @@ package feed
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
 )
 
@@ -303,4 +305,72 @@ func TestMapHasMoved(t *testing.T) {
 			t.Errorf("%d requests in three looks", got)
 		}
 	})
+}
+
+// What is wrong with the servers that are preferred is told, as long as it lasts.
+func TestPassedOverIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, _, s := two(t, Config{})
+		s.wants("1 num1", Fresh, "")
+		if status := s.Status(); status.Server != 1 || status.PassedOver != nil {
+			t.Errorf("server %d, passed over %v", status.Server, status.PassedOver)
+		}
+		first.server.Misbehave("", altotest.Status(http.StatusUnauthorized))
+		s.wants("1 num1", Fresh, "")
+		status := s.Status()
+		if status.Server != 2 || status.PassedOver == nil || !strings.Contains(status.PassedOver.Error(), "401") {
+			t.Errorf("server %d, passed over %v", status.Server, status.PassedOver)
+		}
+		if s.log.count("WARN", "another server", "401") != 1 {
+			t.Errorf("said: %q", s.log.lines)
+		}
+		first.server.Misbehave("", nil)
+		passes(returnAfter)
+		s.wants("1 num1", Fresh, "")
+		if status := s.Status(); status.Server != 1 || status.PassedOver != nil {
+			t.Errorf("server %d, passed over %v", status.Server, status.PassedOver)
+		}
+	})
+}
+
+// Each cause of one outage is told and counted.
+func TestCausesAreTold(t *testing.T) {
+	w, s, _ := unwired(t, Config{})
+	look := func() { _, _ = s.look() }
+	w.set(true)
+	look()
+	look()
+	w.set(false)
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusUnauthorized} {
+		w.server.Misbehave("", altotest.Status(status))
+		look()
+		look()
+	}
+	w.server.Misbehave("", altotest.HTML())
+	look()
+	look()
+	refusals := s.Status().Refusals
+	if refusals[Unavailable] != 1 || refusals[NoSuccess] != 2 || refusals[OtherType] != 1 || s.log.count("ERROR", "maps refused") != 4 {
+		t.Errorf("counted %v, said %q", refusals, s.log.lines)
+	}
+}
+
+// However much is wrong with a directory, it is told in one line, and of what is looked
+// for in vain also by the error.
+func TestFaultsOfADirectoryAreFew(t *testing.T) {
+	w, s, _ := unwired(t, Config{})
+	var entries []string
+	for i := range 50 {
+		entries = append(entries, fmt.Sprintf(`"bad%02d": {"uri": 7, "media-type": "application/alto-networkmap+json"}`, i))
+	}
+	w.server.Misbehave(altotest.DirectoryPath, altotest.Body(http.StatusOK, alto.MediaTypeDirectory, []byte(`{"meta": {}, "resources": {`+strings.Join(entries, ", ")+`}}`)))
+	for range 2 {
+		s.wants("1 num1", Stale, "not in order are: ")
+	}
+	if got := s.Status().Err.Error(); !strings.Contains(got, "bad04") || !strings.HasSuffix(got, "and 45 more") {
+		t.Errorf("error %s", got)
+	}
+	if s.log.count("WARN", "directory is not in order", "bad04", "and 45 more") != 1 || s.log.count("WARN", "directory is not in order") != 1 {
+		t.Errorf("said: %q", s.log.lines)
+	}
 }

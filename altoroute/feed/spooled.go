@@ -323,7 +323,11 @@ func (f *Feed) store(now time.Time) {
 	f.mu.Lock()
 	base.spooled = documents
 	f.mu.Unlock()
-	if _, err := f.cfg.Spool.Commit(documents, status.Since, excluded...); err != nil {
+	_, err := f.cfg.Spool.Commit(documents, status.Since, excluded...)
+	f.mu.Lock()
+	f.status.SpoolErr = err
+	f.mu.Unlock()
+	if err != nil {
 		f.cfg.Logger.Error("maps are in force but not in the spool: they would not survive a restart",
 			slog.String("source", f.cfg.Name), slog.Any("error", err))
 		if errors.Is(err, spool.ErrDamaged) {

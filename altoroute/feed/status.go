@@ -4,12 +4,14 @@
 package feed
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
 // Status is what a feed stands on, at one moment.
@@ -41,6 +43,13 @@ type Status struct {
 	Expired bool
 	// Err is what the last look found wrong; nil when all was well.
 	Err error
+	// Server is the place of the server in use, from 1 in order of preference; of files
+	// it is 1. PassedOver is what is wrong with those before it; nil where there are none.
+	Server     int
+	PassedOver error
+	// SpoolErr is why the set in force is not in the spool; nil when it is, or there is
+	// no spool.
+	SpoolErr error
 	// Attempted is true once a first look has ended, well or not.
 	Attempted bool
 	// Checks counts looks, Updates counts sets that came in force, Holds those that
@@ -160,6 +169,9 @@ type Refusal string
 // The reasons for refusals.
 const (
 	Unavailable Refusal = "unavailable"      // not there, not readable, not in time
+	Untrusted   Refusal = "tls"              // the server, or the client to it, by certificate
+	NoSuccess   Refusal = "http_status"      // an answer that is no success
+	OtherType   Refusal = "media_type"       // an answer of another type, as HTML
 	Invalid     Refusal = "invalid"          // not a document as the RFC has it
 	Duplicate   Refusal = "duplicate_prefix" // one prefix in two PIDs
 	Empty       Refusal = "empty"            // nothing in it
@@ -167,7 +179,28 @@ const (
 )
 
 // Refusals are all reasons.
-var Refusals = [...]Refusal{Unavailable, Invalid, Duplicate, Empty, Mismatch} //nolint:gochecknoglobals // a table
+var Refusals = [...]Refusal{Unavailable, Untrusted, NoSuccess, OtherType, Invalid, Duplicate, Empty, Mismatch} //nolint:gochecknoglobals // a table
+
+// ofContent reports whether there was content to refuse.
+func (r Refusal) ofContent() bool {
+	return r != Unavailable && r != Untrusted && r != NoSuccess && r != OtherType
+}
+
+// noAnswer returns the class of why there is no content.
+func noAnswer(err error) Refusal {
+	if _, ok := errors.AsType[*alto.StatusError](err); ok {
+		return NoSuccess
+	}
+	if _, ok := errors.AsType[*alto.KindError](err); ok {
+		return OtherType
+	}
+	_, distrusts := errors.AsType[*tls.CertificateVerificationError](err)
+	_, isDistrusted := errors.AsType[tls.AlertError](err)
+	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); distrusts || isDistrusted || noTLS {
+		return Untrusted
+	}
+	return Unavailable
+}
 
 // An Error says which document was refused and why.
 type Error struct {

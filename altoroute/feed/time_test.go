@@ -21,10 +21,9 @@ import (
 type wire struct {
 	server *altotest.Server
 
-	mu        sync.Mutex
-	down      bool
-	forgetful bool        // nothing is confirmed: all is sent again
-	asked     []time.Time // when the directory was asked for
+	mu    sync.Mutex
+	down  bool
+	asked []time.Time // when the directory was asked for
 }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -36,14 +35,8 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if w.down {
 		return nil, errors.New("no route to host, attempt " + time.Now().String())
 	}
-	asked := r
-	if w.forgetful {
-		asked = r.Clone(r.Context())
-		asked.Header.Del("If-None-Match")
-		asked.Header.Del("If-Modified-Since")
-	}
 	answer := httptest.NewRecorder()
-	w.server.ServeHTTP(answer, asked)
+	w.server.ServeHTTP(answer, r)
 	response := answer.Result()
 	response.Request = r
 	return response, nil
