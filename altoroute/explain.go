@@ -38,11 +38,11 @@ type PlacementInfo struct {
 	ASN        uint32      `json:"asn,omitempty"`
 	NetworkMap *VersionTag `json:"network_map,omitempty"`
 	CostMaps   []CostInfo  `json:"cost_maps,omitempty"`
-	// Ignored are sources that place the client too, but may not speak for it.
+	// Ignored are other sources that place the client by a prefix.
 	Ignored []IgnoredInfo `json:"ignored,omitempty"`
 }
 
-// IgnoredInfo is what a source says of a client beyond its own space.
+// IgnoredInfo is what a source says of a client that does not count, and why not.
 type IgnoredInfo struct {
 	Source string `json:"source"`
 	PID    string `json:"pid"`
@@ -93,7 +93,7 @@ func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	if q.Client.IsValid() {
 		e.Client = q.Client.String()
 		if d.Reason != CacheFill {
-			e.Placement.Ignored = p.ignored(q.Client.Unmap().WithZone(""), d.key)
+			e.Placement.Ignored = p.ignored(q.Client.Unmap().WithZone(""), &d)
 		}
 	}
 	if d.Edge != nil {
@@ -120,15 +120,26 @@ func (d *Decision) placement() PlacementInfo {
 	return p
 }
 
-// ignored returns what sources say of a client that is beyond their own space.
-func (p *plan) ignored(client netip.Addr, key uint64) (list []IgnoredInfo) {
-	for _, g := range p.guiding(key) {
-		if g == nil || g.source.covers(client) {
+// ignored returns what other sources say of a client than the one that has placed it.
+func (p *plan) ignored(client netip.Addr, d *Decision) (list []IgnoredInfo) {
+	for _, g := range p.guiding(d.key) {
+		if g == nil || g.source.Name == d.Source {
 			continue
 		}
-		if pid, prefix, ok := g.maps.Network.Lookup(client); ok {
-			list = append(list, IgnoredInfo{g.source.Name, pid, prefix.String(), "the client is outside of the space that the source may speak for: see only"})
+		pid, prefix, ok := g.maps.Network.Lookup(client)
+		if !ok {
+			continue
 		}
+		why := "no edge has a cost from there"
+		switch {
+		case !g.source.covers(client):
+			why = "the client is outside of the space that the source may speak for: see only"
+		case d.Prefix.Bits() > prefix.Bits():
+			why = "the prefix of " + d.Source + " is longer"
+		case d.Prefix.Bits() == prefix.Bits():
+			why = d.Source + " comes first"
+		}
+		list = append(list, IgnoredInfo{g.source.Name, pid, prefix.String(), why})
 	}
 	return list
 }

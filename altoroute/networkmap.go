@@ -44,6 +44,11 @@ const noPID pidIndex = -1
 // deployment known has 1,700 PIDs. (A match has room for 1<<24.)
 const maxPIDs = 1 << 18
 
+// maxPrefixes bounds likewise: it is three times what the Internet's routing tables
+// have. A prefix takes 24 to 80 bytes, and 860 where a map is made to take the most,
+// see BenchmarkNetworkMapMemory.
+const maxPrefixes = 1 << 22
+
 // match is the value of a prefix in the table: its PID and its length in one
 // word, so that a look-up yields the prefix without a second walk of the tree.
 type match uint32
@@ -203,6 +208,9 @@ func (b *NetworkMapBuilder) Prefix(p netip.Prefix) error {
 		return &DuplicatePrefixError{Prefix: p.Masked(), PIDs: [2]string{b.m.names[b.clash], b.m.names[b.current]}}
 	}
 	if b.fresh {
+		if b.m.prefixes == maxPrefixes {
+			return fmt.Errorf("the map has more than %d prefixes: aggregate them", maxPrefixes)
+		}
 		b.m.prefixes++
 	}
 	return nil

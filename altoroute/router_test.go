@@ -4,12 +4,15 @@
 package altoroute
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -384,4 +387,72 @@ func TestManyPIDsWithoutCosts(t *testing.T) {
 	if err := b.PID("one more"); err == nil || !strings.Contains(err.Error(), "262144") {
 		t.Errorf("one PID too many: %v", err)
 	}
+}
+
+// TestMaxPrefixes pretends that the others have come: they would take a minute.
+func TestMaxPrefixes(t *testing.T) {
+	var b NetworkMapBuilder
+	if err := b.PID("x"); err != nil {
+		t.Fatal(err)
+	}
+	b.m.prefixes = maxPrefixes - 2
+	for _, p := range []string{"192.0.2.0/24", "0.0.0.0/0", "192.0.2.0/24", "0.0.0.0/0"} { // twice is harmless
+		if err := b.Prefix(netip.MustParsePrefix(p)); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	for _, p := range []string{"198.51.100.0/24", "2001:db8::/32", "::/0"} {
+		if err := b.Prefix(netip.MustParsePrefix(p)); err == nil || err.Error() != "the map has more than 4194304 prefixes: aggregate them" {
+			t.Errorf("%s, one too many: %v", p, err)
+		}
+	}
+}
+
+// BenchmarkNetworkMapMemory tells what a prefix takes, for a million that are next
+// to each other, as in a list of all /24s, a million here and there, and the worst:
+// pairs that differ in their last bits only, each with a path of nodes of its own.
+func BenchmarkNetworkMapMemory(b *testing.B) {
+	draw := func(i int) uint32 { return rand.New(rand.NewPCG(1, uint64(i))).Uint32() }
+	v4 := func(n uint32) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8)}), 24)
+	}
+	v6 := func(n uint32) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}), 48)
+	}
+	pair := func(i int) netip.Prefix {
+		var a [16]byte
+		binary.BigEndian.PutUint32(a[:], draw(i/2))
+		a[15] = byte(i % 2)
+		return netip.PrefixFrom(netip.AddrFrom16(a), 128)
+	}
+	for name, prefix := range map[string]func(int) netip.Prefix{
+		"dense/24":  func(i int) netip.Prefix { return v4(uint32(i) << 8) },
+		"dense/48":  func(i int) netip.Prefix { return v6(uint32(i)) },
+		"random/24": func(i int) netip.Prefix { return v4(draw(i)) },
+		"random/48": func(i int) netip.Prefix { return v6(draw(i)) },
+		"pairs/128": pair,
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				before := heapLive()
+				var n NetworkMapBuilder
+				_ = n.PID("x")
+				for i := range 1_000_000 {
+					if err := n.Prefix(prefix(i)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(heapLive()-before)/float64(n.m.prefixes), "heap-B/prefix")
+				runtime.KeepAlive(n.m)
+			}
+		})
+	}
+}
+
+// heapLive returns what is alive on the heap.
+func heapLive() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -50,7 +50,8 @@ const maxMoves = 10
 // Where guidance comes in by Introduce, the requests are decided as they are at
 // that moment, in part by it. Capacities are left out on both sides: what costs
 // say is compared, as the division of what is too much for an edge is made anew
-// every second. Errors are those of Update.
+// every second. Guidance that is turned off by hand is taken as on, since it will
+// be on again, and by then the maps are in force. Errors are those of Update.
 func (r *Router) Shift(source string, m *Maps) (Shift, error) {
 	at, err := r.check(source, m)
 	if err != nil {
@@ -60,6 +61,7 @@ func (r *Router) Shift(source string, m *Maps) (Shift, error) {
 	now.pools = slices.Clone(now.pools)
 	for i := range now.pools {
 		now.pools[i].meter, now.pools[i].spreading = nil, nil
+		now.pools[i].unguided = r.pools[i].Unguided
 	}
 	with := now
 	with.put(at, newGuidance(r, at, m))

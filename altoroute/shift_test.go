@@ -158,6 +158,45 @@ func TestShiftWithoutDivisions(t *testing.T) {
 	}
 }
 
+// TestShiftWithGuidanceOff: what moves when guidance is on again is told of while it
+// is off, but not of a pool that never has any.
+func TestShiftWithGuidanceOff(t *testing.T) {
+	for name, c := range map[string]struct {
+		pool  Pool
+		set   PoolSetting
+		moved bool
+	}{
+		"on":            {moved: true},
+		"off by hand":   {set: PoolSetting{Unguided: true}, moved: true},
+		"never guided":  {pool: Pool{Unguided: true}},
+		"never, by two": {pool: Pool{Unguided: true}, set: PoolSetting{Unguided: true}},
+	} {
+		c.pool.Name, c.pool.Edges = "p", []string{"a", "b"}
+		cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("a", "x"), edgeAt("b", "y")}, Pools: []Pool{c.pool}}
+		network := []string{"x 192.0.2.0/25", "y 192.0.2.128/25"}
+		r := mustRouter(t, cfg, "own", network, "x x 0", "x y 0", "y x 1", "y y 1")
+		if err := r.SetPool("p", c.set, epoch); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 200 {
+			if _, err := r.Route(Query{Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Path: fmt.Sprint("/", i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := r.Shift("own", mustMaps(t, r, "own", network, "x x 1", "x y 1", "y x 0", "y y 0"))
+		want := 0
+		if c.moved {
+			want = s.Sampled
+		}
+		if err != nil || s.Sampled == 0 || s.Moved != want {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+		if off := r.plan.Load().pools[0].unguided; off != (c.set.Unguided || c.pool.Unguided) {
+			t.Errorf("%s: a question has turned guidance %v", name, !off)
+		}
+	}
+}
+
 // BenchmarkShift is on 1,000 PIDs, 50 edges and a full sample.
 func BenchmarkShift(b *testing.B) {
 	cfg := Config{Sources: []Source{{Name: "own"}}}

@@ -236,8 +236,8 @@ type call struct {
 
 func (c *call) misused() error { return errors.New("usage: " + c.usage) }
 
-// list shows one table of the status, or one of its rows.
-func (c *call) list(args []string, what string, rows func(*shownStatus) table) error {
+// list shows one table of the status, or one of its rows, and what more there is of it.
+func (c *call) list(args []string, what string, rows func(*shownStatus) table, more ...func(*shownStatus) table) error {
 	var answer shownStatus
 	return c.show("status", &answer, func() (string, error) {
 		t := rows(&answer)
@@ -246,7 +246,13 @@ func (c *call) list(args []string, what string, rows func(*shownStatus) table) e
 				return "", fmt.Errorf("there is no %s %q", what, args[0])
 			}
 		}
-		return t.text(), nil
+		text := t.text()
+		for _, rows := range more {
+			if of := rows(&answer); len(args) == 1 && len(of.only(args[0])) > 1 {
+				text += "\n" + of.only(args[0]).text()
+			}
+		}
+		return text, nil
 	})
 }
 

@@ -30,6 +30,10 @@ type shownStatus struct {
 		Held       *heldBody             `json:"held"`
 		Incoming   *incomingBody         `json:"incoming"`
 		SetAside   *altoroute.VersionTag `json:"set_aside"`
+		Server     string                `json:"server"`
+		PassedOver string                `json:"passed_over"`
+		SpoolError string                `json:"spool_error"`
+		Versions   []versionBody         `json:"versions"`
 	} `json:"sources"`
 	Pools map[string]struct {
 		Guided      bool                 `json:"guided"`
@@ -169,8 +173,29 @@ func (s *shownStatus) sources() table {
 		if is.SetAside != nil {
 			notes = append(notes, is.SetAside.Tag+" is set aside")
 		}
-		row[6] = strings.Join(notes, ", ")
+		if is.PassedOver != "" {
+			notes = append(notes, fmt.Sprintf("%s stands in: %s", is.Server, is.PassedOver))
+		}
+		if is.SpoolError != "" {
+			notes = append(notes, is.SpoolError)
+		}
+		row[6] = strings.Join(notes, "; ")
 		t = append(t, row)
+	}
+	return t
+}
+
+// versions has a line for each version that can be put back.
+func (s *shownStatus) versions() table {
+	t := table{{"SOURCE", "VERSION", "TAG", "IN FORCE SINCE"}}
+	for _, name := range slices.Sorted(maps.Keys(s.Sources)) {
+		for _, v := range s.Sources[name].Versions {
+			row := []string{name, strconv.FormatUint(v.Version, 10), v.Tag, ""}
+			if v.InForce != nil {
+				row[3] = moments(*v.InForce)
+			}
+			t = append(t, row)
+		}
 	}
 	return t
 }
@@ -193,8 +218,14 @@ func (e *shownExplanation) text() string {
 		placed = at.Source + "/" + at.PID + " (" + placed + ")"
 	}
 	facts := table{{"client", e.Client}, {"pool", e.Pool}, {"placed in", placed}, {"reason", string(e.Reason)}}
+	for _, i := range at.Ignored {
+		facts = append(facts, []string{"not in", fmt.Sprintf("%s/%s (prefix %s): %s", i.Source, i.PID, i.Prefix, i.Why)})
+	}
 	if e.Location != "" {
 		facts = append(facts, []string{"sent to", e.Location})
+	}
+	if len(e.Candidates) == 0 {
+		return facts.text()
 	}
 	t := make(table, 0, 1+len(e.Candidates))
 	t = append(t, []string{"", "EDGE", "PID", "COST", "RANK", "SHARE", "STATE", "WHY"})

@@ -88,7 +88,8 @@ func sourceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "source [<source> [look | release | drop | rollback [<version>]]]",
 		Short: "Lists the sources, or acts on one's maps",
-		Long: `Without more, lists the sources, or one of them. Otherwise:
+		Long: `Without more, lists the sources, or one of them with its earlier versions.
+Otherwise:
 
 look: the source is looked at now, whatever it has said of when
 
@@ -97,8 +98,8 @@ once
 
 drop: maps that are held are put aside, until the source has others
 
-rollback: an earlier version comes in force, the one before or one that the status
-shows; the one that it replaces is put aside, until the source has another`,
+rollback: an earlier version comes in force, the one before or one that is listed;
+the one that it replaces is put aside, until the source has another`,
 		Example: `  caddy altoroute source
   caddy altoroute source isp_a release
   caddy altoroute source isp_a rollback`,
@@ -107,14 +108,14 @@ shows; the one that it replaces is put aside, until the source has another`,
 	return run(cmd, func(c *call) error {
 		args := c.Args()
 		if len(args) < 2 {
-			return c.list(args, "source", (*shownStatus).sources)
+			return c.list(args, "source", (*shownStatus).sources, (*shownStatus).versions)
 		}
 		change := map[string]any{"source": args[0], "do": args[1]}
 		switch {
 		case len(args) == 3 && args[1] == doRollback:
 			var version uint64
 			if _, err := fmt.Sscan(args[2], &version); err != nil {
-				return fmt.Errorf("version %q: write a number that the status shows", args[2])
+				return fmt.Errorf("version %q: write a number that `caddy altoroute source %s` lists", args[2], args[0])
 			}
 			change["version"] = version
 		case len(args) > 2:

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
@@ -37,8 +38,12 @@ type sourceBody struct {
 	AgeSeconds  *float64        `json:"age_seconds,omitempty"`
 	LastContact *time.Time      `json:"last_contact,omitempty"`
 	LastError   string          `json:"last_error,omitempty"`
-	// Server is the one in use, where there are several.
-	Server string `json:"server,omitempty"`
+	// Server is the one in use, where there are several, and PassedOver what is wrong
+	// with those that are preferred to it.
+	Server     string `json:"server,omitempty"`
+	PassedOver string `json:"passed_over,omitempty"`
+	// SpoolError is why the maps in force would not survive a restart.
+	SpoolError string `json:"spool_error,omitempty"`
 	// NextLook is when the source is looked at next.
 	NextLook *time.Time `json:"next_look,omitempty"`
 	// FromSpool is true as long as the maps in force are the spool's and the source
@@ -268,6 +273,14 @@ func (a *App) sourceStatus(s *attached) feed.Status {
 	return status
 }
 
+// text returns what an error says; of none, nothing.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ") // of several, one line
+}
+
 // describeSource shows a source.
 func (a *App) describeSource(at *attached) sourceBody {
 	s := a.sourceStatus(at)
@@ -294,9 +307,7 @@ func (a *App) describeSource(at *attached) sourceBody {
 	}
 	body.LastContact, body.NextLook = moment(s.LastContact), moment(s.Next)
 	body.FromSpool, body.Expired = s.Spooled, s.Expired
-	if s.Err != nil {
-		body.LastError = s.Err.Error()
-	}
+	body.LastError = text(s.Err)
 	body.Held = describeHeld(s.Held)
 	if s.Aside != (altoroute.VersionTag{}) {
 		body.SetAside = &s.Aside
@@ -304,6 +315,7 @@ func (a *App) describeSource(at *attached) sourceBody {
 	if len(at.Servers) > 1 {
 		body.Server = s.Origin
 	}
+	body.PassedOver, body.SpoolError = text(s.PassedOver), text(s.SpoolErr)
 	body.BeyondOnly = a.router.Beyond(at.Name)
 	if in := a.router.Incoming(at.Name); in.Maps != nil {
 		body.Incoming = &incomingBody{in.Maps.Network.Tag(), in.Share, moment(in.Ramp.Since), moment(in.Ramp.Since.Add(in.Ramp.Over))}

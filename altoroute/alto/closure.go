@@ -24,6 +24,7 @@ const (
 )
 
 // ClosureLimits bound what [ReadClosure] reads. The zero value has the defaults.
+// What the directories may be in all is bounded besides.
 type ClosureLimits struct {
 	// Depth is how far from the root a directory may be that is read: those
 	// that the root lists are 1 from it. Zero means DefaultMaxDepth; less
@@ -66,7 +67,9 @@ type Closure struct {
 // each. It fails only if the root cannot be read or the context ends; what is
 // broken elsewhere is left out and told of in Closure.Skipped:
 //
-//   - a nested directory that cannot be read, or is beyond the limits;
+//   - a nested directory that cannot be read, or is beyond the limits, or would be
+//     read when those before it are as large as [ReadDirectory] lets one be: 16
+//     MiB, or 131,072 parts, together;
 //   - a resource with the id of another one that is nearer to the root, or, as
 //     near, in a directory that comes before; the order is that of the ids of
 //     the directories. Two that are the same in all are no fault;
@@ -79,23 +82,36 @@ func ReadClosure(ctx context.Context, root *url.URL, limits ClosureLimits,
 	read func(ctx context.Context, u *url.URL) (*Directory, error),
 ) (*Closure, error) {
 	known := make(map[string]directoryRead)
+	var size int64
+	parts := 0
 	for {
 		closure, next := mergeDirectories(root, known, limits)
 		if len(next) == 0 {
 			return closure, nil
 		}
 		for _, u := range next {
+			if size >= maxDirectory || parts >= maxParts {
+				known[directoryKey(u)] = directoryRead{err: errClosureTooLarge}
+				continue
+			}
 			d, err := read(ctx, u)
 			switch {
-			case err != nil && len(known) == 0:
+			case err == nil:
+				size, parts = size+d.size, parts+d.parts
+			case len(known) == 0:
 				return nil, err
-			case err != nil && ctx.Err() != nil:
+			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
 			}
 			known[directoryKey(u)] = directoryRead{d, err}
 		}
 	}
 }
+
+// errClosureTooLarge leaves out a directory without reading it, so that all of them
+// together take no more memory than two.
+var errClosureTooLarge = fmt.Errorf("those before it have %d bytes, or %d resources, cost types, and names that resources list, which is all that is read",
+	maxDirectory, maxParts)
 
 // OfType returns the resources of a media type: those nearer to the root first,
 // and those of one directory in the order of their ids.

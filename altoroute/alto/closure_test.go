@@ -294,7 +294,7 @@ func TestReadClosureEndless(t *testing.T) {
 
 // A chain of resources that use one another costs no more than others.
 func TestReadClosureChain(t *testing.T) {
-	const n = 50_000
+	const n = 40_000
 	list := make([]string, n)
 	for i := range list {
 		list[i] = fmt.Sprintf("c%d cost /c c%d", i, i+1)

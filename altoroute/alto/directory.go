@@ -32,6 +32,10 @@ type Directory struct {
 	// broken and therefore left out: of the first hundred of them, and last of
 	// how many more there are.
 	Skipped []error
+
+	// What it took of maxDirectory and maxParts.
+	size  int64
+	parts int
 }
 
 // A Resource is an entry of a directory, RFC 7285 §9.2.2.
@@ -72,8 +76,16 @@ type Capabilities struct {
 	MaxCostTypes int
 }
 
-// maxDirectory bounds a directory, which is kept whole: some 100,000 entries.
-const maxDirectory = 16 << 20
+// What a directory may be, as it is kept whole.
+const (
+	// maxDirectory bounds it in bytes.
+	maxDirectory = 16 << 20
+	// maxParts bounds what takes more memory than it has bytes: resources, cost
+	// types, and what resources list: some 10,000 resources of a dozen parts.
+	// What is kept of a directory is 80 MB then at most, see
+	// TestHostileDirectories.
+	maxParts = 1 << 17
+)
 
 // ReadDirectory reads an information resource directory (RFC 7285 §9.2.2).
 // Relative URIs are resolved against base, the URI the directory came from in
@@ -81,17 +93,22 @@ const maxDirectory = 16 << 20
 //
 // A broken entry disables itself alone and is told of in Directory.Skipped:
 // one whose id, URI or media type is bad, that has a member of the wrong type,
-// that names a cost type the directory does not define, or that is an
-// unfiltered cost map without exactly one cost type. Entries of unknown media
+// that names a cost type twice, or one the directory does not define, or that is
+// an unfiltered cost map without exactly one cost type. Entries of unknown media
 // types are not broken. Whether the resources an entry uses exist is decided by
 // [ReadClosure]: they may be in another directory, as in the RFC's own example
 // (§9.2.4).
 //
+// A directory of more than 16 MiB is refused, and so is one of more than 131,072
+// parts: resources, cost types, and what the resources list as cost-type-names,
+// prop-types and uses.
+//
 // A missing default network map is no error here. A document of another kind
 // is a [KindError].
 func ReadDirectory(r io.Reader, base *url.URL) (*Directory, error) {
+	limited := &sizeLimiter{r: r, limit: maxDirectory}
 	d := directoryReader{
-		decoder: newDecoder(&sizeLimiter{r: r, limit: maxDirectory}),
+		decoder: newDecoder(limited),
 		base:    base,
 		Directory: &Directory{
 			URL:       base,
@@ -119,6 +136,7 @@ func ReadDirectory(r io.Reader, base *url.URL) (*Directory, error) {
 	}
 	d.resolveCostTypes()
 	d.Skipped = d.skipped.all()
+	d.size = limited.read
 	return d.Directory, nil
 }
 
@@ -161,10 +179,11 @@ func (d *directoryReader) namedCostType(name string) error {
 		t, err = value.costType()
 		return err
 	})
-	if ok {
-		d.CostTypes[name] = t
+	if !ok {
+		return err
 	}
-	return err
+	d.CostTypes[name] = t
+	return d.count(1)
 }
 
 func (d *directoryReader) resource(id string) error {
@@ -175,10 +194,19 @@ func (d *directoryReader) resource(id string) error {
 		}
 		return d.entry(value, &res)
 	})
-	if ok {
-		d.Resources[id] = res
+	if !ok {
+		return err
 	}
-	return err
+	d.Resources[id] = res
+	return d.count(1 + len(res.Capabilities.CostTypeNames) + len(res.Capabilities.PropTypes) + len(res.Uses))
+}
+
+// count counts parts that were taken in.
+func (d *directoryReader) count(parts int) error {
+	if d.parts += parts; d.parts > maxParts {
+		return d.errorf("the directory has more than %d resources, cost types, and names that resources list", maxParts)
+	}
+	return nil
 }
 
 // entry reads an IRDResourceEntry (RFC 7285 §9.2.2).
@@ -275,10 +303,14 @@ func (d *directoryReader) resolveCostTypes() {
 	for id, res := range d.Resources {
 		names := res.Capabilities.CostTypeNames
 		undefined := slices.IndexFunc(names, func(name string) bool { _, ok := d.CostTypes[name]; return !ok })
+		seen := make(map[string]bool)
+		twice := slices.IndexFunc(names, func(name string) bool { was := seen[name]; seen[name] = true; return was })
 		var err error
 		switch {
 		case undefined >= 0:
 			err = fmt.Errorf("%s is not defined in meta/cost-types", quote(names[undefined]))
+		case twice >= 0:
+			err = fmt.Errorf("%s is named twice", quote(names[twice]))
 		case res.MediaType == MediaTypeCostMap && res.Accepts == "" && len(names) != 1:
 			err = fmt.Errorf("%d names instead of the one of an unfiltered cost map", len(names))
 		}

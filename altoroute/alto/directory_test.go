@@ -169,6 +169,8 @@ func TestReadDirectorySkips(t *testing.T) {
 		{"r", `{` + uri + `,` + cost + `,` + usesNet + `,"capabilities":{"cost-type-names":["nix"]}}`, `resources/r/capabilities/cost-type-names: "nix" is not defined in meta/cost-types`},
 		{"r", `{` + uri + `,` + cost + `,` + usesNet + `,"capabilities":{"cost-type-names":["bad"]}}`, `"bad" is not defined in meta/cost-types`},
 		{"r", `{` + uri + `,` + cost + `,` + usesNet + `,"capabilities":{"cost-type-names":["num","ord"]}}`, "2 names instead of the one of an unfiltered cost map"},
+		{"r", `{` + uri + `,` + cost + `,` + usesNet + `,"capabilities":{"cost-type-names":["num","num"]}}`, `"num" is named twice`},
+		{"r", `{` + uri + `,` + cost + `,` + usesNet + `,"accepts":"a/b","capabilities":{"cost-type-names":["ord","num","\u006frd"]}}`, `resources/r/capabilities/cost-type-names: "ord" is named twice`},
 		{"r", `{` + uri + `,` + cost + `,` + usesNet + `}`, "0 names instead of the one"},
 		{"r", `{` + uri + `,` + cost + `,` + usesNet + `,"accepts":"a/b","capabilities":{"cost-type-names":["num","ord"],"cost-constraints":false,"max-cost-types":2}}`, ""},
 	} {

@@ -175,6 +175,7 @@ func FuzzReadDirectory(f *testing.F) {
 	f.Add(strings.Replace(rfcDirectory, "},\n     },", "}\n     },", 1))
 	f.Add(rfcNestedDirectory)
 	f.Add(`{"meta":{"default-alto-network-map":"n"},"resources":{"a":{"uri":"//h/","media-type":"a/b;c=d","uses":["b"]},"b":{}}}`)
+	f.Add(`{"meta":{"cost-types":{"c":{"cost-mode":"ordinal","cost-metric":"x"}}},"resources":{"a":{"uri":"/","media-type":"a/b","capabilities":{"cost-type-names":["c","c"]}}}}`)
 	base := mustURL("https://alto.example.com/directory")
 	f.Fuzz(func(t *testing.T, document string) {
 		got, err := alto.ReadDirectory(strings.NewReader(document), base)

@@ -5,10 +5,12 @@ package alto_test
 
 import (
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -111,6 +113,131 @@ func TestHostileDocuments(t *testing.T) {
 		checkError(t, start, err, c.err)
 		if memory > 256<<20 {
 			t.Errorf("%s: %d KB allocated", start, memory>>10)
+		}
+	}
+}
+
+// kept returns how many bytes are alive on the heap for what f returns.
+func kept(f func() any) int64 {
+	alive := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := alive()
+	v := f()
+	size := alive() - before
+	runtime.KeepAlive(v)
+	return size
+}
+
+// crammed is a directory of so many entries, or cost types, made by a format that
+// their number goes into, and of one more that is a directory at /next.
+func crammed(types, resources int, costType, entry, next string) string {
+	var b strings.Builder
+	b.WriteString(`{"meta":{"cost-types":{"c":{"cost-mode":"ordinal","cost-metric":"x"}`)
+	for i := range types {
+		fmt.Fprintf(&b, costType, i)
+	}
+	b.WriteString(`}},"resources":{"` + next + `":{"uri":"/` + next + `","media-type":"application/alto-directory+json"}`)
+	for i := range resources {
+		fmt.Fprintf(&b, entry, i)
+	}
+	b.WriteString(`}}`)
+	return b.String()
+}
+
+// However a directory of 16 MiB is made, what is kept of it is bounded.
+func TestHostileDirectories(t *testing.T) {
+	if raceEnabled {
+		return // it takes its time, and more memory
+	}
+	const parts = 1 << 17
+	list := func(text string, n int) string { return strings.TrimSuffix(strings.Repeat(text+",", n), ",") }
+	tooMany := "the directory has more than 131072 resources, cost types, and names that resources list"
+	with := func(more string) string { return `,"r%d":{"uri":"x","media-type":"a/b"` + more + `}` }
+	for what, c := range map[string]struct{ document, err string }{
+		"a name again and again": {crammed(0, 15, "", with(`,"capabilities":{"cost-type-names":[`+list(`"c"`, 240_000)+`]}`), "d"), "resources/r0: " + tooMany},
+		"many properties":        {crammed(0, 15, "", with(`,"capabilities":{"prop-types":[`+list(`""`, 8_000)+`]}`), "d"), ""},
+		"too many properties":    {crammed(0, 17, "", with(`,"capabilities":{"prop-types":[`+list(`""`, 8_000)+`]}`), "d"), "resources/r16: " + tooMany},
+		"many uses":              {crammed(0, 15, "", with(`,"uses":[`+list(`"d"`, 8_000)+`]`), "d"), ""},
+		"too many uses":          {crammed(0, 17, "", with(`,"uses":[`+list(`"d"`, 8_000)+`]`), "d"), "resources/r16: " + tooMany},
+		"many types":             {crammed(parts-2, 0, `,"t%d":{"cost-mode":"ordinal","cost-metric":"x","description":"`+strings.Repeat("x", 40)+`"}`, "", "d"), ""},
+		"too many types":         {crammed(parts-1, 0, `,"t%d":{"cost-mode":"ordinal","cost-metric":"x"}`, "", "d"), "resources/d: " + tooMany},
+		"many resources":         {crammed(0, parts-2, "", `,"r%d":{"uri":"http://h/`+list("%%61", 20)+`","media-type":"a/b"}`, "d"), ""},
+		"too many resources":     {crammed(0, parts-1, "", with(""), "d"), "resources/r131070: " + tooMany},
+		"resources of 4 parts": {crammed(0, parts/4-1, "", `,"r%d":{"uri":"http://h/`+list("%%61", 70)+`","media-type":"a/b","uses":["d"],
+			"capabilities":{"cost-type-names":["c"],"prop-types":["x"]}}`, "d"), ""},
+		"long URIs": {crammed(0, 16, "", `,"r%d":{"uri":"http://h/`+list("%%61", 250_000)+`","media-type":"a/b"}`, "d"), ""},
+	} {
+		var err error
+		var n int
+		var total uint64
+		size := kept(func() (d any) {
+			total = allocated(func() {
+				var read *alto.Directory
+				if read, err = alto.ReadDirectory(strings.NewReader(c.document), mustURL("http://h/")); err == nil {
+					d, n = read, len(read.Skipped)
+				}
+			})
+			return d
+		})
+		t.Logf("%s: of %d KB %d KB are kept, and %d KB allocated", what, len(c.document)>>10, size>>10, total>>10)
+		if checkError(t, what, err, c.err); n > 0 || len(c.document) > 16<<20 || size > 96<<20 || total > 512<<20 {
+			t.Errorf("%s: %d faults, or too much", what, n)
+		}
+	}
+}
+
+// Nor do many directories take much more than one.
+func TestHostileClosures(t *testing.T) {
+	if raceEnabled {
+		return
+	}
+	var root strings.Builder
+	for i := range alto.DefaultMaxDirectories - 1 {
+		fmt.Fprintf(&root, `,"d%d":{"uri":"/%d","media-type":"application/alto-directory+json"}`, i, i)
+	}
+	const told = "the nested directory is left out: those before it have 16777216 bytes, or 131072 resources, cost types, and names that resources list"
+	for what, c := range map[string]struct {
+		resources int
+		entry     string
+		read      int // how many are read, the root among them
+	}{
+		"resources":         {1<<17 - 2, `,"r%d-%%d":{"uri":"http://h/` + strings.Repeat("%%%%61", 20) + `","media-type":"a/b"}`, 1 + 1},
+		"just not too many": {1<<17 - 64, `,"r%d-%%d":{"uri":"http://h/` + strings.Repeat("%%%%61", 20) + `","media-type":"a/b"}`, 1 + 2},
+		"bytes":             {16, `,"r%d-%%d":{"uri":"http://h/` + strings.Repeat("%%%%61", 250_000) + `","media-type":"a/b"}`, 1 + 2},
+		"small ones":        {1000, `,"r%d-%%d":{"uri":"http://h/","media-type":"a/b"}`, alto.DefaultMaxDirectories},
+	} {
+		var read []*alto.Directory // a caller may keep them
+		var closure *alto.Closure
+		size := kept(func() any {
+			var err error
+			closure, err = alto.ReadClosure(t.Context(), mustURL("http://h/"), alto.ClosureLimits{}, func(_ context.Context, u *url.URL) (*alto.Directory, error) {
+				document := crammed(0, c.resources, "", fmt.Sprintf(c.entry, len(read)), fmt.Sprint("x", len(read)))
+				if len(read) == 0 {
+					document = `{"resources":{` + root.String()[1:] + `}}`
+				}
+				d, err := alto.ReadDirectory(strings.NewReader(document), u)
+				read = append(read, d)
+				return d, err
+			})
+			if err != nil {
+				t.Fatal(what, err)
+			}
+			return []any{closure, read}
+		})
+		t.Logf("%s: %d resources of %d directories, %d KB are kept", what, len(closure.Resources), len(read), size>>10)
+		n := 0
+		for _, err := range closure.Skipped {
+			if strings.Contains(err.Error(), told) {
+				n++
+			}
+		}
+		// What is left out are the others of the root, not those that the last ones list.
+		if len(read) != c.read || n != alto.DefaultMaxDirectories-c.read || size > 256<<20 {
+			t.Errorf("%s: %q", what, closure.Skipped)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func ExampleFilteredCostMap() {
 		"cost-type": {"cost-mode": "numerical", "cost-metric": "routingcost"},
 		"pids": {"srcs": ["cc-de"], "dsts": ["cc-fr"]}
 	}`))
-	request.Header.Set("Content-Type", altotest.MediaTypeCostMapFilter)
+	request.Header.Set("Content-Type", alto.MediaTypeCostMapFilter)
 	answer := httptest.NewRecorder()
 	server.ServeHTTP(answer, request)
 	fmt.Println(answer.Code, answer.Body)

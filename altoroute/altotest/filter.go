@@ -19,10 +19,6 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
-// MediaTypeCostMapFilter is the type of the input parameters of a filtered cost
-// map, RFC 7285 §11.3.2.3.
-const MediaTypeCostMapFilter = "application/alto-costmapfilter+json"
-
 // The error codes of RFC 7285 §8.5.2.
 const (
 	codeSyntax       = "E_SYNTAX"
@@ -52,9 +48,9 @@ type FilteredCostMap struct {
 
 // ServeHTTP implements [http.Handler].
 func (f *FilteredCostMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != MediaTypeCostMapFilter {
-		w.Header().Set("Accept-Post", MediaTypeCostMapFilter)
-		http.Error(w, "only "+MediaTypeCostMapFilter+" is accepted", http.StatusUnsupportedMediaType)
+	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != alto.MediaTypeCostMapFilter {
+		w.Header().Set("Accept-Post", alto.MediaTypeCostMapFilter)
+		http.Error(w, "only "+alto.MediaTypeCostMapFilter+" is accepted", http.StatusUnsupportedMediaType)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFilter))

@@ -41,7 +41,7 @@ func TestFilteredListing(t *testing.T) {
 	client := browser(t)
 	d := directoryAt(t, client, s.Directory())
 	whole, part, parts := d.Resources["cost"], d.Resources["part"], d.Resources["parts"]
-	if whole.Accepts != "" || part.Accepts != altotest.MediaTypeCostMapFilter || part.URI.String() != whole.URI.String() || part.Capabilities.CostConstraints {
+	if whole.Accepts != "" || part.Accepts != alto.MediaTypeCostMapFilter || part.URI.String() != whole.URI.String() || part.Capabilities.CostConstraints {
 		t.Errorf("one URI for both: %+v and %+v", whole, part)
 	}
 	if parts.URI.Path != altotest.FilteredPath("parts") || !parts.Capabilities.CostConstraints ||
@@ -97,7 +97,7 @@ func TestFilteredAnswers(t *testing.T) {
 		}
 	}
 	for i, r := range s.Requests(altotest.FilteredPath("parts")) {
-		if r.Method != http.MethodPost || !strings.HasPrefix(string(r.Body), `{"cost-type"`) || r.Header.Get("Content-Type") != altotest.MediaTypeCostMapFilter {
+		if r.Method != http.MethodPost || !strings.HasPrefix(string(r.Body), `{"cost-type"`) || r.Header.Get("Content-Type") != alto.MediaTypeCostMapFilter {
 			t.Errorf("request %d: %+v", i, r)
 		}
 	}

@@ -164,7 +164,7 @@ func (g *Guidance) directory(at string) *alto.Directory {
 		entry := alto.Resource{
 			URI:          reference(at, f.path()),
 			MediaType:    alto.MediaTypeCostMap,
-			Accepts:      MediaTypeCostMapFilter,
+			Accepts:      alto.MediaTypeCostMapFilter,
 			Capabilities: alto.Capabilities{CostConstraints: f.Constraints},
 		}
 		for _, m := range f.Maps {

@@ -57,7 +57,7 @@ func send(t testing.TB, client *http.Client, method, target, body string, header
 // post asks for a part of a filtered cost map.
 func post(t testing.TB, client *http.Client, target, body string) answer {
 	t.Helper()
-	return send(t, client, http.MethodPost, target, body, map[string]string{"Content-Type": altotest.MediaTypeCostMapFilter})
+	return send(t, client, http.MethodPost, target, body, map[string]string{"Content-Type": alto.MediaTypeCostMapFilter})
 }
 
 // directoryAt reads a directory with package alto.

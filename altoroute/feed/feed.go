@@ -86,13 +86,13 @@ type Feed struct {
 	cfg     Config
 	origins []*place // in order of preference
 
-	cycle    sync.Mutex       // held while documents are read and a set is put together
-	at       int              // the origin in use
-	tryAt    time.Time        // when to try those again that are preferred to it
-	failures int              // of all origins, in a row
-	stored   *set             // the newest one in the spool, or that could not be written there
-	excluded []spool.Excluded // that is in the spool with it
-	storedAt time.Time        // when that was tried last
+	cycle    sync.Mutex         // held while documents are read and a set is put together
+	at       int                // the origin in use
+	tryAt    time.Time          // when to try those again that are preferred to it
+	failures int                // of all origins, in a row
+	stored   *set               // the newest one in the spool, or that could not be written there
+	others   []spool.NotInForce // that is in the spool with it
+	storedAt time.Time          // when that was tried last
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
 	watchers   []*watching
@@ -104,9 +104,9 @@ type Feed struct {
 	// held; nil where there is none.
 	base, incoming, held *set
 	// What was put aside by hand; nil where there is none.
-	aside *spool.Excluded
+	aside *spool.NotInForce
 	// What was held or coming in before this Feed was, until the source is reached.
-	before []spool.Excluded
+	before []spool.NotInForce
 
 	stop    context.CancelFunc
 	stopped chan struct{}

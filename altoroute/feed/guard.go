@@ -83,7 +83,7 @@ func (f *Feed) admit(made *set, now time.Time) {
 	switch {
 	case made.is(f.aside): // also where rows are wanted that it lacks
 		f.unhold("the source has what was put aside")
-		f.aside = made.exclude(f.aside.Since, nil) // as it was asked for now
+		f.aside = made.describe(f.aside.Since, nil) // as it was asked for now
 	case f.held.same(made, rows):
 	case f.incoming.same(made, rows):
 		f.unhold("the source has what is coming in")
@@ -101,15 +101,15 @@ func (f *Feed) admit(made *set, now time.Time) {
 	f.before = nil
 }
 
-// is reports whether a set is what is excluded. Where other costs were asked for, their
+// is reports whether a set is what was not in force. Where other costs were asked for, their
 // content cannot tell, and it is taken for the same.
-func (s *set) is(x *spool.Excluded) bool {
+func (s *set) is(x *spool.NotInForce) bool {
 	return x != nil && (slices.Equal(s.sums, x.Sums) || s.filter != x.Filter && s.sums[0] == x.Sums[0])
 }
 
-// exclude describes a set that is not in force.
-func (s *set) exclude(since time.Time, reasons []string) *spool.Excluded {
-	return &spool.Excluded{VersionTag: alto.VersionTag(s.maps.Network.Tag()), Sums: s.sums, Filter: s.filter, Since: since, Reasons: reasons}
+// describe tells the spool of a set that is not in force.
+func (s *set) describe(since time.Time, reasons []string) *spool.NotInForce {
+	return &spool.NotInForce{VersionTag: alto.VersionTag(s.maps.Network.Tag()), Sums: s.sums, Filter: s.filter, Since: since, Reasons: reasons}
 }
 
 // rampBefore returns the ramp by which a set was coming in before this Feed was; zero is
@@ -125,7 +125,7 @@ func (f *Feed) rampBefore(made *set) altoroute.Ramp {
 
 // heldBefore returns how a set was held before this Feed was; nil is that it was not.
 // f.mu must be held.
-func (f *Feed) heldBefore(made *set) *spool.Excluded {
+func (f *Feed) heldBefore(made *set) *spool.NotInForce {
 	for _, x := range f.before {
 		if x.Over == 0 && made.is(&x) {
 			return &x
@@ -138,7 +138,7 @@ func (f *Feed) heldBefore(made *set) *spool.Excluded {
 func (f *Feed) remembered(made *set) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.held != nil && made.is(f.held.exclude(time.Time{}, nil)) {
+	if f.held != nil && made.is(f.held.describe(time.Time{}, nil)) {
 		return f.status.Held.Reasons
 	}
 	if x := f.heldBefore(made); x != nil {
@@ -355,7 +355,7 @@ func (f *Feed) Drop() error {
 	if f.held == nil {
 		return errNothingHeld
 	}
-	f.aside = f.held.exclude(time.Now(), nil)
+	f.aside = f.held.describe(time.Now(), nil)
 	f.unhold("by hand")
 	f.look() // has it stored
 	return nil

@@ -404,7 +404,7 @@ func TestExpireAfterARestart(t *testing.T) {
 
 // Another filter says nothing of whether the costs are those that were put aside, or
 // held.
-func TestExcludedWithAnotherFilter(t *testing.T) {
+func TestNotInForceWithAnotherFilter(t *testing.T) {
 	for name, drop := range map[string]bool{"held": false, "put aside": true} {
 		t.Run(name, func(t *testing.T) {
 			w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})

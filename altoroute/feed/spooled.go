@@ -74,11 +74,11 @@ func (f *Feed) recall(fault error) {
 		contact := slices.MinFunc(s.Documents, func(a, b spool.Document) int { return a.FetchedAt.Compare(b.FetchedAt) }).FetchedAt
 		f.cycle.Lock()
 		f.adopt(made)
-		f.stored, f.excluded = made, s.Excluded
+		f.stored, f.others = made, s.NotInForce
 		f.mu.Lock()
 		f.base = made
 		f.status.Spooled, f.status.Since, f.status.LastContact = true, s.InForce, contact
-		f.resume(s.Excluded)
+		f.resume(s.NotInForce)
 		f.mu.Unlock()
 		f.cycle.Unlock()
 		f.cfg.Logger.Warn("maps are those of the spool", source,
@@ -92,8 +92,8 @@ func (f *Feed) recall(fault error) {
 }
 
 // resume goes on with what was not in force before. f.mu must be held.
-func (f *Feed) resume(excluded []spool.Excluded) {
-	for _, x := range excluded {
+func (f *Feed) resume(others []spool.NotInForce) {
+	for _, x := range others {
 		if x.Over == 0 && len(x.Reasons) == 0 {
 			f.aside = &x
 		} else {
@@ -108,7 +108,7 @@ func (f *Feed) resume(excluded []spool.Excluded) {
 func (f *Feed) Inherit(from *Feed) {
 	from.mu.Lock()
 	from.settle(time.Now())
-	base, incoming, excluded, was := from.base.handOver(), from.incoming.handOver(), from.excludes(), from.status
+	base, incoming, others, was := from.base.handOver(), from.incoming.handOver(), from.notInForce(), from.status
 	from.mu.Unlock()
 	if base == nil {
 		return
@@ -121,7 +121,7 @@ func (f *Feed) Inherit(from *Feed) {
 	f.base, f.incoming = base, incoming
 	f.status.Since, f.status.LastContact, f.status.Ramp = was.Since, was.LastContact, was.Ramp
 	f.status.Err, f.status.Spooled = was.Err, was.Spooled
-	f.resume(excluded)
+	f.resume(others)
 }
 
 // handOver returns a set for another Feed, without the documents of this one.
@@ -296,9 +296,9 @@ func (f *Feed) store(now time.Time) {
 	}
 	defer f.discard()
 	f.mu.Lock()
-	base, excluded, status, started := f.base, f.excludes(), f.status, f.stop != nil
+	base, others, status, started := f.base, f.notInForce(), f.status, f.stop != nil
 	f.mu.Unlock()
-	isStored := base == f.stored && slices.EqualFunc(excluded, f.excluded, func(a, b spool.Excluded) bool {
+	isStored := base == f.stored && slices.EqualFunc(others, f.others, func(a, b spool.NotInForce) bool {
 		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons) && a.Over == b.Over
 	})
 	if base == nil || f.local() && !started || isStored && now.Sub(f.storedAt) < f.restoreAfter() {
@@ -319,11 +319,11 @@ func (f *Feed) store(now time.Time) {
 	if f.local() && slices.ContainsFunc(documents, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
 		return // it has changed since: the next set is stored
 	}
-	f.stored, f.excluded, f.storedAt = base, excluded, now
+	f.stored, f.others, f.storedAt = base, others, now
 	f.mu.Lock()
 	base.spooled = documents
 	f.mu.Unlock()
-	_, err := f.cfg.Spool.Commit(documents, status.Since, excluded...)
+	_, err := f.cfg.Spool.Commit(documents, status.Since, others...)
 	f.mu.Lock()
 	f.status.SpoolErr = err
 	f.mu.Unlock()
@@ -338,18 +338,18 @@ func (f *Feed) store(now time.Time) {
 	}
 }
 
-// excludes returns what is not in force. f.mu must be held.
-func (f *Feed) excludes() (all []spool.Excluded) {
+// notInForce returns what is not in force. f.mu must be held.
+func (f *Feed) notInForce() (all []spool.NotInForce) {
 	if f.aside != nil {
 		all = append(all, *f.aside)
 	}
 	if f.incoming != nil {
-		x := f.incoming.exclude(f.status.Ramp.Since, nil)
+		x := f.incoming.describe(f.status.Ramp.Since, nil)
 		x.Over = f.status.Ramp.Over
 		all = append(all, *x)
 	}
 	if f.held != nil {
-		all = append(all, *f.held.exclude(f.status.Held.Since, f.status.Held.Reasons))
+		all = append(all, *f.held.describe(f.status.Held.Since, f.status.Held.Reasons))
 	}
 	return append(all, f.before...)
 }
@@ -420,7 +420,7 @@ func (f *Feed) PutBack(sequence uint64) error {
 	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
 	events := f.letIn(made, altoroute.Ramp{}, now)
 	if f.before = nil; !made.same(before, nil) {
-		f.aside = before.exclude(now, nil)
+		f.aside = before.describe(now, nil)
 	}
 	f.mu.Unlock()
 	f.notify(events)

@@ -22,8 +22,8 @@ func TestCollect(t *testing.T) {
 		mustPut(t, s, drafts(strconv.Itoa(i/2), strconv.Itoa(i)))
 	}
 	wants(t, folder, drafts("4", "9"), drafts("4", "8"), drafts("3", "7"))
-	// The directory, two network maps, two cost maps of each set, three manifests.
-	if left := names(t, folder, ""); len(left) != 1+2+6+3 {
+	// Two network maps, two cost maps of each set, three manifests.
+	if left := names(t, folder, ""); len(left) != 2+6+3 {
 		t.Errorf("there is %v", left)
 	}
 }
@@ -41,7 +41,7 @@ func TestHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := mustPut(t, s, drafts("2", "a"))
-	opened, err := s.Open(second.Documents[1])
+	opened, err := s.Open(second.Documents[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +62,8 @@ func TestHold(t *testing.T) {
 	if got, err := read(s, first); err != nil || got != contentOf(drafts("1", "a")) {
 		t.Errorf("what was held is %.80q, error %v", got, err)
 	}
-	// Three of each set and the directory, but two of the second's are gone.
-	if got := len(names(t, folder, documentPrefix)); got != 3*3+1-2 {
+	// Three of each set, but two of the second's are gone.
+	if got := len(names(t, folder, documentPrefix)); got != 3*3-2 {
 		t.Errorf("there are %d documents", got)
 	}
 	if got := len(names(t, folder, tempPrefix)); got != 2 {
@@ -76,7 +76,7 @@ func TestHold(t *testing.T) {
 	writing.Discard()
 	mustPut(t, s, drafts("3", "a"))
 	wants(t, folder, drafts("3", "a"))
-	if left := names(t, folder, ""); len(left) != 1+4 || len(s.held) > 0 {
+	if left := names(t, folder, ""); len(left) != 1+3 || len(s.held) > 0 {
 		t.Errorf("there is %v, held %v", left, s.held)
 	}
 	if _, err := s.Hold(first); !errors.Is(err, ErrDamaged) {
@@ -96,7 +96,7 @@ func TestLeftovers(t *testing.T) {
 		}
 	}
 	mustPut(t, newSpool(t, folder), drafts("1", "a"))
-	if got := names(t, folder, ""); len(got) != 1+4+2 || got[4] != "new-2.tmp" || got[5] != "old.tmp" {
+	if got := names(t, folder, ""); len(got) != 1+3+2 || got[3] != "new-2.tmp" || got[4] != "old.tmp" {
 		t.Errorf("there is %v", got)
 	}
 }
@@ -131,7 +131,7 @@ func TestConcurrent(t *testing.T) {
 				if err != nil {
 					continue // it was replaced since
 				}
-				tag := sets[0].Documents[1].VersionTag.Tag
+				tag := sets[0].Documents[0].VersionTag.Tag
 				if got, err := read(s, sets[0]); err != nil || got != contentOf(drafts(tag, tag)) {
 					t.Errorf("set %d is %.80q, error %v", sets[0].Sequence, got, err)
 				}
@@ -184,7 +184,7 @@ func TestTwoProcesses(t *testing.T) {
 						}
 						sets, _ := s.Sets()
 						for _, set := range sets {
-							tag := set.Documents[1].VersionTag.Tag
+							tag := set.Documents[0].VersionTag.Tag
 							if got, err := read(s, set); err == nil && got != contentOf(drafts(tag, tag)) {
 								t.Errorf("set %d is %.80q", set.Sequence, got)
 							} else if err != nil && !errors.Is(err, errMissing) {
@@ -199,7 +199,7 @@ func TestTwoProcesses(t *testing.T) {
 			s.cfg.Keep = 1
 			mustPut(t, s, drafts("end", "a"))
 			wants(t, folder, drafts("end", "a"))
-			if left := names(t, folder, ""); len(left) != 1+4 {
+			if left := names(t, folder, ""); len(left) != 1+3 {
 				t.Errorf("there is %v", left)
 			}
 		})

@@ -21,19 +21,20 @@ const leftover = time.Hour
 // [Writer], or is in the spool already as that of a document of a set. There is
 // one network map among them, and the cost maps depend on it.
 //
-// If they are those of the newest set, nothing is added to the spool, but what
-// is known of them may have changed: their validators and times are written
-// anew, and what is excluded. Such a set stays in force since when it was.
+// If their contents are those of the newest set, in the same roles and versions,
+// nothing is added to the spool, but what is known of them may have changed:
+// where they were found, their validators and times are written anew, and what is
+// not in force. Such a set stays in force since when it was.
 //
 // Commit returns when the set would outlive a power failure, and removes sets
 // that are too old, or not used, and what is no longer part of any. After an
 // error the sets are as before, and what was kept may be gone. The error wraps
 // ErrDamaged if content that should be in the spool is not, or is known to be
 // damaged: then it is to be written again.
-func (s *Spool) Commit(documents []Document, inForce time.Time, excluded ...Excluded) (*Set, error) {
-	set := &Set{InForce: inForce.Round(0).UTC(), Documents: storable(documents), Excluded: slices.Clone(excluded)}
-	for i := range set.Excluded {
-		set.Excluded[i].Since = set.Excluded[i].Since.Round(0).UTC()
+func (s *Spool) Commit(documents []Document, inForce time.Time, others ...NotInForce) (*Set, error) {
+	set := &Set{InForce: inForce.Round(0).UTC(), Documents: storable(documents), NotInForce: slices.Clone(others)}
+	for i := range set.NotInForce {
+		set.NotInForce[i].Since = set.NotInForce[i].Since.Round(0).UTC()
 	}
 	if err := set.check(); err != nil {
 		return nil, fmt.Errorf("%s: these documents cannot be spooled: %w", s.cfg.Folder, err)

@@ -76,7 +76,7 @@ func TestForgedManifest(t *testing.T) {
 	folder := t.TempDir()
 	s := newSpool(t, folder)
 	first := mustPut(t, s, drafts("1", "a"))
-	if _, err := s.Commit(first.Documents, time.Now(), Excluded{Sums: []uint64{0xabc}, Filter: 0xdef, Over: time.Hour}); err != nil {
+	if _, err := s.Commit(first.Documents, time.Now(), NotInForce{Sums: []uint64{0xabc}, Filter: 0xdef, Over: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(folder, "set-1.json")
@@ -92,22 +92,23 @@ func TestForgedManifest(t *testing.T) {
 		{`"version": 1`, `"version": "1"`, ErrDamaged, "version"},
 		{`"version": 1`, `"version": 1, "unknown": 1`, ErrDamaged, "unknown field"},
 		{`"sequence": 1`, `"sequence": 2`, ErrDamaged, "the member sequence is 2, by its name it is 1"},
-		{`"role": "directory"`, `"role": "network_map"`, ErrDamaged, "documents[0]/version_tag"},
-		{`"role": "network_map"`, `"role": "directory"`, ErrDamaged, "no network map"},
-		{`"role": "cost_map"`, `"role": "x"`, ErrDamaged, `documents[2]/role is "x"`},
-		{`"size": 13`, `"size": -13`, ErrDamaged, "documents[0]/size is -13"},
-		{`"size": 13`, `"size": 1e99`, ErrDamaged, "size"},
-		{`"size": 13`, `"size": 13, "sha256": "00"`, nil, ""}, // the last one counts
+		{`"version_tag": {`, `"depends_on": {`, ErrDamaged, "documents[0]/version_tag"},
+		{`"role": "network_map"`, `"role": "cost_map"`, ErrDamaged, "no network map"},
+		{`"role": "network_map"`, `"role": "directory"`, ErrDamaged, `documents[0]/role is "directory", want network_map or cost_map`},
+		{`"role": "cost_map"`, `"role": "x"`, ErrDamaged, `documents[1]/role is "x"`},
+		{`"size": 560`, `"size": -560`, ErrDamaged, "documents[0]/size is -560"},
+		{`"size": 560`, `"size": 1e99`, ErrDamaged, "size"},
+		{`"size": 560`, `"size": 560, "sha256": "00"`, nil, ""}, // the last one counts
 		{"\"sha256\": \"", "\"sha256\": \"..", ErrDamaged, "documents[0]/sha256"},
 		{"\n}\n", "\n}\n{}", ErrDamaged, "after top-level value"},
 		{"\n}\n", "\n", ErrDamaged, "JSON"},
-		{`"abc"`, `"abg"`, ErrDamaged, `excluded[0]/sums[0] is "abg", want at most 16 hexadecimal digits`},
-		{`"def"`, `"xyz"`, ErrDamaged, `excluded[0]/filter is "xyz"`},
-		{`"1h0m0s"`, `"1h0m0"`, ErrDamaged, `excluded[0]/over is "1h0m0"`},
-		{`"1h0m0s"`, `"-1h"`, ErrDamaged, `excluded[0]/over is "-1h"`},
-		{`"abc"`, `"-1"`, ErrDamaged, "excluded[0]/sums[0]"},
-		{`"abc"`, `"10000000000000000"`, ErrDamaged, "excluded[0]/sums[0]"},
-		{`"tag": "1"`, `"tag": "2"`, ErrDamaged, "documents[2]/depends_on"},
+		{`"abc"`, `"abg"`, ErrDamaged, `not_in_force[0]/sums[0] is "abg", want at most 16 hexadecimal digits`},
+		{`"def"`, `"xyz"`, ErrDamaged, `not_in_force[0]/filter is "xyz"`},
+		{`"1h0m0s"`, `"1h0m0"`, ErrDamaged, `not_in_force[0]/over is "1h0m0"`},
+		{`"1h0m0s"`, `"-1h"`, ErrDamaged, `not_in_force[0]/over is "-1h"`},
+		{`"abc"`, `"-1"`, ErrDamaged, "not_in_force[0]/sums[0]"},
+		{`"abc"`, `"10000000000000000"`, ErrDamaged, "not_in_force[0]/sums[0]"},
+		{`"tag": "1"`, `"tag": "2"`, ErrDamaged, "documents[1]/depends_on"},
 	} {
 		i := strings.Index(good[headSize:], c.old)
 		if i < 0 {
@@ -132,7 +133,7 @@ func TestForgedManifest(t *testing.T) {
 		t.Errorf("unusable: %v", unusable)
 	}
 	mustPut(t, s, drafts("2", "a"))
-	if got := names(t, folder, ""); len(got) != 1+4 {
+	if got := names(t, folder, ""); len(got) != 1+3 {
 		t.Errorf("there is still %v", got)
 	}
 }
@@ -145,7 +146,7 @@ func TestDamagedDocument(t *testing.T) {
 	s := newSpool(t, folder)
 	made := drafts("1", "a")
 	set := mustPut(t, s, made)
-	d, content := set.Documents[1], made[1].content
+	d, content := set.Documents[0], made[0].content
 	path := filepath.Join(folder, d.Content.file())
 	good := mustRead(t, path)
 	harmless := 0
@@ -183,7 +184,7 @@ func TestDamagedDocument(t *testing.T) {
 		t.Errorf("%d changes do no harm", harmless)
 	}
 	check("twice", 0, append(bytes.Clone(good), good...))
-	check("other content", 0, mustRead(t, filepath.Join(folder, set.Documents[2].Content.file())))
+	check("other content", 0, mustRead(t, filepath.Join(folder, set.Documents[1].Content.file())))
 }
 
 // What is found to be damaged is not used for another set, the older set is
@@ -202,7 +203,7 @@ func TestDamagedNewest(t *testing.T) {
 			s := newSpool(t, folder)
 			mustPut(t, s, drafts("1", "a"))
 			set := mustPut(t, s, drafts("2", "b"))
-			path := filepath.Join(folder, set.Documents[1].Content.file())
+			path := filepath.Join(folder, set.Documents[0].Content.file())
 			if err := breakIt(path); err != nil {
 				t.Fatal(err)
 			}
@@ -278,7 +279,7 @@ func TestHostileDocument(t *testing.T) {
 	s := newSpool(t, folder)
 	made := drafts("1", "a")
 	set := mustPut(t, s, made)
-	path := filepath.Join(folder, set.Documents[1].Content.file())
+	path := filepath.Join(folder, set.Documents[0].Content.file())
 	var bomb bytes.Buffer
 	e, err := zstd.NewWriter(&bomb, zstd.WithWindowSize(maxWindow))
 	if err != nil {
@@ -300,14 +301,14 @@ func TestHostileDocument(t *testing.T) {
 		replaceFile(t, path, body)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		r, err := s.Open(set.Documents[1])
+		r, err := s.Open(set.Documents[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		n, err := io.Copy(io.Discard, r)
 		_ = r.Close()
 		runtime.ReadMemStats(&after)
-		if n >= set.Documents[1].Content.Size || !errors.Is(err, ErrDamaged) {
+		if n >= set.Documents[0].Content.Size || !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: read %d bytes, error %v", name, n, err)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 4*maxWindow {

@@ -38,16 +38,12 @@ type draft struct {
 	content []byte
 }
 
-// drafts are a directory, a network map of a version, and two cost maps of it,
-// whose content is what they are of.
+// drafts are a network map of a version and two cost maps of it, whose content is
+// what they are of.
 func drafts(version, costs string) []draft {
 	tag := alto.VersionTag{ResourceID: "net", Tag: version}
 	at := time.Date(2026, 11, 25, 18, 53, 7, 8, time.UTC)
 	made := []draft{
-		{Document{
-			Role: Directory, Name: "https://alto.example/directory", Base: "https://www.alto.example/?a&b",
-			MediaType: alto.MediaTypeDirectory, FetchedAt: at,
-		}, []byte("the directory")},
 		{Document{
 			Role: NetworkMap, Name: "https://alto.example/net", ResourceID: "net", MediaType: alto.MediaTypeNetworkMap,
 			VersionTag: tag, Validators: alto.Validators{ETag: `"` + version + `"`, LastModified: "Wed, 25 Nov 2026 18:53:07 GMT"}, FetchedAt: at,

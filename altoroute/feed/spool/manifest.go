@@ -35,19 +35,18 @@ const (
 // follows that member's line, to the end of the file. What is compared is the
 // bytes as they are, so that nothing depends on how JSON is written.
 type manifest struct {
-	SHA256    string             `json:"sha256"`
-	Version   int                `json:"version"`
-	Source    string             `json:"source"`
-	Sequence  uint64             `json:"sequence"`
-	InForce   time.Time          `json:"in_force"`
-	Documents []manifestDocument `json:"documents"`
-	Excluded  []manifestExcluded `json:"excluded,omitempty"`
+	SHA256     string               `json:"sha256"`
+	Version    int                  `json:"version"`
+	Source     string               `json:"source"`
+	Sequence   uint64               `json:"sequence"`
+	InForce    time.Time            `json:"in_force"`
+	Documents  []manifestDocument   `json:"documents"`
+	NotInForce []manifestNotInForce `json:"not_in_force,omitempty"`
 }
 
 type manifestDocument struct {
 	Role         Role      `json:"role"`
 	Name         string    `json:"name"`
-	Base         string    `json:"base,omitempty"`
 	ResourceID   string    `json:"resource_id,omitempty"`
 	MediaType    string    `json:"media_type,omitempty"`
 	VersionTag   tag       `json:"version_tag,omitzero"`
@@ -61,7 +60,7 @@ type manifestDocument struct {
 }
 
 // JSON's numbers are not exact beyond 1<<53, so that the sums are written as text.
-type manifestExcluded struct {
+type manifestNotInForce struct {
 	VersionTag tag       `json:"version_tag"`
 	Sums       []string  `json:"sums"`
 	Filter     string    `json:"filter,omitempty"`
@@ -91,24 +90,24 @@ func (s *Spool) encode(set *Set) ([]byte, error) {
 	}
 	for _, d := range set.Documents {
 		m.Documents = append(m.Documents, manifestDocument{
-			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
+			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
 			VersionTag: tag(d.VersionTag), DependsOn: tag(d.DependsOn),
 			ETag: d.Validators.ETag, LastModified: d.Validators.LastModified,
 			FetchedAt: d.FetchedAt, Size: d.Content.Size, SHA256: hex.EncodeToString(d.Content.SHA256[:]),
 		})
 	}
-	for _, x := range set.Excluded {
-		excluded := manifestExcluded{VersionTag: tag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
+	for _, x := range set.NotInForce {
+		other := manifestNotInForce{VersionTag: tag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
 		if x.Filter != 0 {
-			excluded.Filter = strconv.FormatUint(x.Filter, 16)
+			other.Filter = strconv.FormatUint(x.Filter, 16)
 		}
 		if x.Over != 0 {
-			excluded.Over = x.Over.String()
+			other.Over = x.Over.String()
 		}
 		for _, sum := range x.Sums {
-			excluded.Sums = append(excluded.Sums, strconv.FormatUint(sum, 16))
+			other.Sums = append(other.Sums, strconv.FormatUint(sum, 16))
 		}
-		m.Excluded = append(m.Excluded, excluded)
+		m.NotInForce = append(m.NotInForce, other)
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -176,32 +175,32 @@ func (m *manifest) set() (*Set, error) {
 			return nil, fmt.Errorf("documents[%d]/sha256 is %.80q, want %d hexadecimal digits", i, d.SHA256, 2*sha256.Size)
 		}
 		set.Documents = append(set.Documents, Document{
-			Role: d.Role, Name: d.Name, Base: d.Base, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
+			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
 			VersionTag: alto.VersionTag(d.VersionTag), DependsOn: alto.VersionTag(d.DependsOn),
 			Validators: alto.Validators{ETag: d.ETag, LastModified: d.LastModified},
 			FetchedAt:  d.FetchedAt, Content: Content{SHA256: [sha256.Size]byte(sum), Size: d.Size},
 		})
 	}
-	for i, x := range m.Excluded {
-		excluded := Excluded{VersionTag: alto.VersionTag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
+	for i, x := range m.NotInForce {
+		other := NotInForce{VersionTag: alto.VersionTag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
 		for j, text := range x.Sums {
 			sum, err := strconv.ParseUint(text, 16, 64)
 			if err != nil {
-				return nil, fmt.Errorf("excluded[%d]/sums[%d] is %.80q, want at most 16 hexadecimal digits", i, j, text)
+				return nil, fmt.Errorf("not_in_force[%d]/sums[%d] is %.80q, want at most 16 hexadecimal digits", i, j, text)
 			}
-			excluded.Sums = append(excluded.Sums, sum)
+			other.Sums = append(other.Sums, sum)
 		}
-		if len(excluded.Sums) == 0 {
-			return nil, fmt.Errorf("excluded[%d]/sums is missing", i)
+		if len(other.Sums) == 0 {
+			return nil, fmt.Errorf("not_in_force[%d]/sums is missing", i)
 		}
 		var err error
-		if excluded.Filter, err = strconv.ParseUint(cmp.Or(x.Filter, "0"), 16, 64); err != nil {
-			return nil, fmt.Errorf("excluded[%d]/filter is %.80q, want at most 16 hexadecimal digits", i, x.Filter)
+		if other.Filter, err = strconv.ParseUint(cmp.Or(x.Filter, "0"), 16, 64); err != nil {
+			return nil, fmt.Errorf("not_in_force[%d]/filter is %.80q, want at most 16 hexadecimal digits", i, x.Filter)
 		}
-		if excluded.Over, err = time.ParseDuration(cmp.Or(x.Over, "0s")); err != nil || excluded.Over < 0 {
-			return nil, fmt.Errorf("excluded[%d]/over is %.80q, want a duration", i, x.Over)
+		if other.Over, err = time.ParseDuration(cmp.Or(x.Over, "0s")); err != nil || other.Over < 0 {
+			return nil, fmt.Errorf("not_in_force[%d]/over is %.80q, want a duration", i, x.Over)
 		}
-		set.Excluded = append(set.Excluded, excluded)
+		set.NotInForce = append(set.NotInForce, other)
 	}
 	if err := set.check(); err != nil {
 		return nil, err
@@ -215,8 +214,8 @@ func (s *Set) check() error {
 	for i := range s.Documents {
 		d := &s.Documents[i]
 		switch {
-		case d.Role != Directory && d.Role != NetworkMap && d.Role != CostMap:
-			return fmt.Errorf("documents[%d]/role is %.80q, want %s, %s or %s", i, d.Role, Directory, NetworkMap, CostMap)
+		case d.Role != NetworkMap && d.Role != CostMap:
+			return fmt.Errorf("documents[%d]/role is %.80q, want %s or %s", i, d.Role, NetworkMap, CostMap)
 		case d.Content.Size < 0:
 			return fmt.Errorf("documents[%d]/size is %d, want 0 or more", i, d.Content.Size)
 		case d.Role == NetworkMap && network != nil:

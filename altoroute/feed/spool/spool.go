@@ -5,10 +5,9 @@
 // compressed, so that they can be read again when the source cannot: after a
 // restart, for rows of costs that were not kept in memory, or to go back.
 //
-// What counts is a set: a network map, the cost maps of that version of it, and
-// the directories that led there. It is described by a manifest, which is
-// written when all its documents are, so that there are whole sets only,
-// whenever the process or the machine stops.
+// What counts is a set: a network map and the cost maps of that version of it. It
+// is described by a manifest, which is written when all its documents are, so
+// that there are whole sets only, whenever the process or the machine stops.
 //
 // A folder is for one source:
 //
@@ -95,20 +94,20 @@ type Set struct {
 	InForce time.Time
 	// Documents are in the order in which they were committed.
 	Documents []Document
-	// Excluded is what the source had last that was not let in.
-	Excluded []Excluded
+	// NotInForce is what the source had last that was not let in.
+	NotInForce []NotInForce
 }
 
-// Excluded is a set of the source that is not in force, or not for all content yet, so
+// NotInForce is a set of the source that is not in force, or not for all content yet, so
 // that a restart does not change that.
-type Excluded struct {
+type NotInForce struct {
 	// VersionTag is that of its network map.
 	VersionTag alto.VersionTag
 	// Sums tell its content from any other: one for each of its documents.
 	Sums []uint64
 	// Filter tells what costs were asked for; 0 is all.
 	Filter uint64
-	// Since is when it was first excluded, or when it began to come in.
+	// Since is when it was first kept out, or when it began to come in.
 	Since time.Time
 	// Over is how long it takes to come in. It is 0 of what does not.
 	Over time.Duration
@@ -121,7 +120,6 @@ type Role string
 
 // The roles.
 const (
-	Directory  Role = "directory"
 	NetworkMap Role = "network_map"
 	CostMap    Role = "cost_map"
 )
@@ -131,9 +129,6 @@ type Document struct {
 	Role Role
 	// Name is a path or a URL, without credentials: it is stored as it is.
 	Name string
-	// Base is the URL at which it was found after redirects, which relative URIs
-	// in it refer to, without credentials. Empty is that of Name.
-	Base string
 	// ResourceID is the id in the server's directory; empty for files.
 	ResourceID string
 	MediaType  string
@@ -144,7 +139,7 @@ type Document struct {
 	// must have one.
 	VersionTag alto.VersionTag
 	// DependsOn is the version of the network map that a cost map is for (RFC
-	// 7285 §10.3). Of other documents it is zero.
+	// 7285 §10.3). Of a network map it is zero.
 	DependsOn alto.VersionTag
 	// Validators are for the next request. One that is no UTF-8 is not stored.
 	Validators alto.Validators
@@ -285,13 +280,11 @@ func (s *Spool) cannotWrite(err error) error {
 	return fmt.Errorf("%s: the maps cannot be spooled: %w: what was spooled before stays; see that the folder can be written to and has room", s.cfg.Folder, pathless(err))
 }
 
-// sameDocuments reports whether two sets differ in nothing but when they were
-// looked at.
+// sameDocuments reports whether two sets differ in nothing but where they were
+// found, and when: several servers of a source have the same at other URLs.
 func sameDocuments(a, b []Document) bool {
 	return slices.EqualFunc(a, b, func(a, b Document) bool {
-		a.Validators, b.Validators = alto.Validators{}, alto.Validators{}
-		a.FetchedAt, b.FetchedAt = time.Time{}, time.Time{}
-		return a == b
+		return a.Role == b.Role && a.VersionTag == b.VersionTag && a.DependsOn == b.DependsOn && a.Content == b.Content
 	})
 }
 
@@ -301,7 +294,7 @@ func storable(documents []Document) []Document {
 	documents = slices.Clone(documents)
 	for i := range documents {
 		d := &documents[i]
-		d.Name, d.Base = strings.ToValidUTF8(d.Name, "\uFFFD"), strings.ToValidUTF8(d.Base, "\uFFFD")
+		d.Name = strings.ToValidUTF8(d.Name, "\uFFFD")
 		// A validator that is not the server's to the byte is of no use.
 		if strings.ToValidUTF8(d.Validators.ETag, "") != d.Validators.ETag {
 			d.Validators.ETag = ""

@@ -79,22 +79,22 @@ func TestReferences(t *testing.T) {
 	first := mustPut(t, s, drafts("1", "a"))
 	changed := drafts("1", "b")
 	w := s.NewWriter()
-	_, _ = w.Write(changed[2].content)
+	_, _ = w.Write(changed[1].content)
 	content, err := w.Keep()
 	if again, err2 := w.Keep(); err != nil || err2 != nil || again != content {
 		t.Fatal(content, err, again, err2)
 	}
 	documents := slices.Clone(first.Documents)
-	documents[2].Content = content
+	documents[1].Content = content
 	second, err := s.Commit(documents, time.Now())
 	w.Discard()
 	if err != nil || second.Sequence != 2 {
 		t.Fatal(second, err)
 	}
-	changed[3] = drafts("1", "a")[3]
+	changed[2] = drafts("1", "a")[2]
 	wants(t, folder, changed, drafts("1", "a"))
-	if got := len(names(t, folder, documentPrefix)); got != 5 {
-		t.Errorf("there are %d documents, want 5", got)
+	if got := len(names(t, folder, documentPrefix)); got != 4 {
+		t.Errorf("there are %d documents, want 4", got)
 	}
 	// Back to the first.
 	third, err := newSpool(t, folder).Commit(first.Documents, time.Now())
@@ -120,21 +120,21 @@ func TestSameAgain(t *testing.T) {
 	if after, _ := os.Stat(path); !os.SameFile(before, after) {
 		t.Error("the manifest was written again, and nothing is new")
 	}
-	documents[1].Validators.ETag = `"later"`
-	documents[1].FetchedAt = documents[1].FetchedAt.Add(time.Hour)
+	documents[0].Validators.ETag = `"later"`
+	documents[0].FetchedAt = documents[0].FetchedAt.Add(time.Hour)
 	set, err := s.Commit(documents, time.Now())
 	if err != nil || set.Sequence != 2 || !set.InForce.Equal(first.InForce) {
 		t.Errorf("it is %+v, error %v", set, err)
 	}
 	got := wants(t, folder, drafts("1", "a"), drafts("0", "a"))[0]
-	if !reflect.DeepEqual(got, set) || got.Documents[1].Validators.ETag != `"later"` {
+	if !reflect.DeepEqual(got, set) || got.Documents[0].Validators.ETag != `"later"` {
 		t.Errorf("read %+v, want %+v", got, set)
 	}
-	aside := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "2"}, Sums: []uint64{0, math.MaxUint64}, Since: time.Now()}
-	held := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "3"}, Sums: []uint64{1}, Filter: math.MaxUint64, Since: time.Now(), Reasons: []string{"it moves <all> & more"}}
-	coming := Excluded{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "4"}, Sums: []uint64{1}, Since: time.Now(), Over: 10*time.Minute + 1}
+	aside := NotInForce{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "2"}, Sums: []uint64{0, math.MaxUint64}, Since: time.Now()}
+	held := NotInForce{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "3"}, Sums: []uint64{1}, Filter: math.MaxUint64, Since: time.Now(), Reasons: []string{"it moves <all> & more"}}
+	coming := NotInForce{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "4"}, Sums: []uint64{1}, Since: time.Now(), Over: 10*time.Minute + 1}
 	set, err = s.Commit(documents, time.Now(), aside, held, coming)
-	if err != nil || set.Sequence != 2 || len(set.Excluded) != 3 {
+	if err != nil || set.Sequence != 2 || len(set.NotInForce) != 3 {
 		t.Errorf("it is %+v, error %v", set, err)
 	}
 	if got := wants(t, folder, drafts("1", "a"), drafts("0", "a"))[0]; !reflect.DeepEqual(got, set) {
@@ -145,16 +145,59 @@ func TestSameAgain(t *testing.T) {
 	}
 }
 
+// The same documents of another server, or at URLs that change, are no new set, so
+// that the older ones stay. Where they are now is known.
+func TestSameElsewhere(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := newSpool(t, folder)
+	mustPut(t, s, drafts("0", "a"))
+	first := mustPut(t, s, drafts("1", "a"))
+	made := drafts("1", "a")
+	for i := range made {
+		d := &made[i].Document
+		d.Name, d.MediaType = strings.Replace(d.Name, "alto", "alto2", 1), "application/json"
+		d.Validators, d.FetchedAt = alto.Validators{ETag: `"2"`}, d.FetchedAt.Add(time.Hour)
+		if d.Role == CostMap {
+			d.ResourceID, d.Filtered = "costs", true
+		}
+	}
+	set := mustPut(t, s, made)
+	if set.Sequence != first.Sequence || !set.InForce.Equal(first.InForce) || set.Documents[1].Name != "https://alto2.example/cost/num" {
+		t.Errorf("it is %+v", set)
+	}
+	if got := wants(t, folder, made, drafts("0", "a"))[0]; !reflect.DeepEqual(got, set) {
+		t.Errorf("read %+v, want %+v", got, set)
+	}
+	for what, change := range map[string]func([]Document){
+		"order":   func(d []Document) { d[1], d[2] = d[2], d[1] },
+		"version": func(d []Document) { d[1].VersionTag = alto.VersionTag{ResourceID: "costs", Tag: "1"} },
+		"network": func(d []Document) {
+			d[0].VersionTag.Tag = "2"
+			d[1].DependsOn, d[2].DependsOn = d[0].VersionTag, d[0].VersionTag
+		},
+		"content": func(d []Document) { d[1].Content = d[2].Content },
+	} {
+		before := set.Sequence
+		documents := slices.Clone(set.Documents)
+		change(documents)
+		var err error
+		if set, err = s.Commit(documents, time.Now()); err != nil || set.Sequence != before+1 {
+			t.Fatalf("%s: it is set %+v after %d, error %v", what, set, before, err)
+		}
+	}
+}
+
 // What JSON cannot hold does not come back as something else.
 func TestNotUTF8(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	made := drafts("1", "a")
-	made[1].Name = "/maps/\xff.json"
-	made[1].Validators = alto.Validators{ETag: "\"\xe9\"", LastModified: "\xe9"}
+	made[0].Name = "/maps/\xff.json"
+	made[0].Validators = alto.Validators{ETag: "\"\xe9\"", LastModified: "\xe9"}
 	for range 2 {
 		set := mustPut(t, newSpool(t, folder), made)
-		if got := wants(t, folder, made)[0]; !reflect.DeepEqual(got, set) || got.Documents[1].Validators != (alto.Validators{}) || got.Documents[1].Name != "/maps/\uFFFD.json" {
+		if got := wants(t, folder, made)[0]; !reflect.DeepEqual(got, set) || got.Documents[0].Validators != (alto.Validators{}) || got.Documents[0].Name != "/maps/\uFFFD.json" {
 			t.Errorf("read %+v, want %+v", got, set)
 		}
 	}
@@ -165,13 +208,13 @@ func TestRefusedSets(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "own")
 	s := newSpool(t, folder)
 	for word, change := range map[string]func([]draft) []draft{
-		"no network map":              func(d []draft) []draft { return d[:1] },
-		"second network map":          func(d []draft) []draft { return append(d, d[1]) },
-		"documents[2]/depends_on":     func(d []draft) []draft { d[2].DependsOn.Tag = "2"; return d },
-		"documents[1]/version_tag":    func(d []draft) []draft { d[1].VersionTag = alto.VersionTag{}; return d },
-		`documents[3]/role is "cost"`: func(d []draft) []draft { d[3].Role = "cost"; return d },
+		"no network map":              func(d []draft) []draft { return d[1:] },
+		"second network map":          func(d []draft) []draft { return append(d, d[0]) },
+		"documents[1]/depends_on":     func(d []draft) []draft { d[1].DependsOn.Tag = "2"; return d },
+		"documents[0]/version_tag":    func(d []draft) []draft { d[0].VersionTag = alto.VersionTag{}; return d },
+		`documents[2]/role is "cost"`: func(d []draft) []draft { d[2].Role = "cost"; return d },
 		"year outside of range":       func(d []draft) []draft { d[0].FetchedAt = time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC); return d },
-		"larger than 1048576 bytes":   func(d []draft) []draft { d[1].Validators.ETag = strings.Repeat("x", maxManifest); return d },
+		"larger than 1048576 bytes":   func(d []draft) []draft { d[0].Validators.ETag = strings.Repeat("x", maxManifest); return d },
 	} {
 		if _, err := put(s, change(drafts("1", "a"))); err == nil || !strings.Contains(err.Error(), word) || !strings.HasPrefix(err.Error(), folder+": ") {
 			t.Errorf("error %v, want one with %q", err, word)
@@ -180,7 +223,7 @@ func TestRefusedSets(t *testing.T) {
 			t.Errorf("%s: there is %v", word, left)
 		}
 	}
-	_, err := s.Commit([]Document{drafts("1", "a")[1].Document}, time.Now())
+	_, err := s.Commit([]Document{drafts("1", "a")[0].Document}, time.Now())
 	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "https://alto.example/net cannot be spooled: it was not written") {
 		t.Errorf("error %v", err)
 	}
@@ -191,7 +234,7 @@ func TestWriter(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	s := newSpool(t, folder)
-	made := drafts("1", "a")[1:2]
+	made := drafts("1", "a")[:1]
 	w := s.NewWriter()
 	_, _ = w.Write(made[0].content)
 	made[0].Content, _ = w.Keep()
@@ -265,7 +308,7 @@ func TestOtherSource(t *testing.T) {
 	if set := mustPut(t, other, drafts("2", "a")); set.Sequence != 2 {
 		t.Errorf("it is set %d, want 2", set.Sequence)
 	}
-	if got := names(t, folder, ""); len(got) != 1+4 {
+	if got := names(t, folder, ""); len(got) != 1+3 {
 		t.Errorf("there is %v", got)
 	}
 }
