@@ -186,6 +186,9 @@ func (p *parser) guard(s *Source) error {
 			return nil
 		}
 		if s.Guard.Moved = share; len(args) == 3 {
+			if err := p.once("guard hold"); err != nil {
+				return err
+			}
 			return p.span(&s.Guard.Hold, "hold", args[2])
 		}
 		return nil

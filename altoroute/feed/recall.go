@@ -72,15 +72,9 @@ func (f *Feed) recall(fault error) {
 		}
 		// As old as its oldest part.
 		contact := slices.MinFunc(s.Documents, func(a, b spool.Document) int { return a.FetchedAt.Compare(b.FetchedAt) }).FetchedAt
-		f.cycle.Lock()
-		f.adopt(made)
-		f.stored, f.others = made, s.NotInForce
-		f.mu.Lock()
-		f.base = made
-		f.status.Spooled, f.status.Since, f.status.LastContact = true, s.InForce, contact
-		f.resume(s.NotInForce)
-		f.mu.Unlock()
-		f.cycle.Unlock()
+		if !f.begin(made, s, contact) {
+			return
+		}
 		f.cfg.Logger.Warn("maps are those of the spool", source,
 			slog.String("tag", made.maps.Network.Tag().Tag), slog.Time("last_contact", contact))
 		if fault != nil {
@@ -89,6 +83,22 @@ func (f *Feed) recall(fault error) {
 		f.pass(time.Now()) // they may be too old
 		return
 	}
+}
+
+// begin puts a set of the spool in force, if there is none meanwhile.
+func (f *Feed) begin(made *set, s *spool.Set, contact time.Time) bool {
+	f.cycle.Lock()
+	defer f.cycle.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.base != nil {
+		return false
+	}
+	f.adopt(made)
+	f.stored, f.others, f.base = made, s.NotInForce, made
+	f.status.Spooled, f.status.Since, f.status.LastContact = true, s.InForce, contact
+	f.resume(s.NotInForce)
+	return true
 }
 
 // resume goes on with what was not in force before. f.mu must be held.
@@ -261,132 +271,9 @@ func (o *spoolOpener) open(context.Context, bool) (io.ReadCloser, error) { retur
 
 func (o *spoolOpener) keep(bool) error { return nil }
 
-// describeStored returns what the spool is told of a document.
-func (d *document) describeStored() spool.Document {
-	stored := spool.Document{
-		Role: spool.CostMap, Name: d.name, ResourceID: d.status.ResourceID, MediaType: d.mediaType,
-		DependsOn: alto.VersionTag(d.dependsOn), Content: d.content,
-	}
-	if d.network != nil {
-		stored.Role, stored.VersionTag, stored.DependsOn = spool.NetworkMap, alto.VersionTag(d.network.Tag()), alto.VersionTag{}
-	}
-	if opener, ok := d.open.(*serverOpener); ok {
-		stored.Validators, stored.Filtered = opener.kept.validators, opener.filter != nil
-	}
-	return stored
-}
-
-// restoreAfter is how often what is known of a set is written anew that is still the
-// current one: when it was last confirmed. Where sets expire, it is a part of that time.
-const restoreAfter = 10 * time.Minute
-
-func (f *Feed) restoreAfter() time.Duration {
-	if f.cfg.Expire > 0 {
-		return min(restoreAfter, f.cfg.Expire/10)
-	}
-	return restoreAfter
-}
-
-// store writes the set in force to the spool, and what is not in force, if they are not
-// there. One that is coming in is written when it is in force: a restart is no short cut.
-// The cycle must be held.
-func (f *Feed) store(now time.Time) {
-	if f.cfg.Spool == nil {
-		return
-	}
-	defer f.discard()
-	f.mu.Lock()
-	base, others, status, started := f.base, f.notInForce(), f.status, f.stop != nil
-	f.mu.Unlock()
-	isStored := base == f.stored && slices.EqualFunc(others, f.others, func(a, b spool.NotInForce) bool {
-		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons) && a.Over == b.Over
-	})
-	if base == nil || f.local() && !started || isStored && now.Sub(f.storedAt) < f.restoreAfter() {
-		return
-	}
-	documents := slices.Clone(base.spooled)
-	for i, d := range base.docs {
-		if _, spooled := d.open.(*spoolOpener); !spooled && d.sum == base.sums[i] {
-			if f.local() && d.content == (spool.Content{}) {
-				d.copyToSpool(context.Background())
-			}
-			documents[i] = d.describeStored()
-		}
-	}
-	for i := range documents {
-		documents[i].FetchedAt = status.LastContact // also of a set that was put back
-	}
-	if f.local() && slices.ContainsFunc(documents, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
-		return // it has changed since: the next set is stored
-	}
-	f.stored, f.others, f.storedAt = base, others, now
-	f.mu.Lock()
-	base.spooled = documents
-	f.mu.Unlock()
-	_, err := f.cfg.Spool.Commit(documents, status.Since, others...)
-	f.mu.Lock()
-	f.status.SpoolErr = err
-	f.mu.Unlock()
-	if err != nil {
-		f.cfg.Logger.Error("maps are in force but not in the spool: they would not survive a restart",
-			slog.String("source", f.cfg.Name), slog.Any("error", err))
-		if errors.Is(err, spool.ErrDamaged) {
-			for _, d := range base.docs {
-				d.writeAgain()
-			}
-		}
-	}
-}
-
-// notInForce returns what is not in force. f.mu must be held.
-func (f *Feed) notInForce() (all []spool.NotInForce) {
-	if f.aside != nil {
-		all = append(all, *f.aside)
-	}
-	if f.incoming != nil {
-		x := f.incoming.describe(f.status.Ramp.Since, nil)
-		x.Over = f.status.Ramp.Over
-		all = append(all, *x)
-	}
-	if f.held != nil {
-		all = append(all, *f.held.describe(f.status.Held.Since, f.status.Held.Reasons))
-	}
-	return append(all, f.before...)
-}
-
-// discard has the spool forget what is part of no set any more, and was not read last.
-func (f *Feed) discard() {
-	needed := make(map[spool.Content]bool)
-	for _, o := range f.origins {
-		for _, d := range o.all() {
-			needed[d.content] = true
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, s := range []*set{f.base, f.incoming, f.held} {
-		if s == nil {
-			continue
-		}
-		for _, d := range s.spooled {
-			needed[d.Content] = true
-		}
-	}
-	f.cfg.Spool.DiscardExcept(needed)
-}
-
-// writeAgain has content read again that the spool has lost.
-func (d *document) writeAgain() {
-	if opener, ok := d.open.(*serverOpener); ok {
-		opener.forget(true)
-	} else {
-		d.content = spool.Content{}
-	}
-}
-
-// holds reports whether the set is of these documents of the spool.
-func (s *set) holds(documents []spool.Document) bool {
-	return s != nil && slices.EqualFunc(s.spooled, documents, func(a, b spool.Document) bool { return a.Content == b.Content })
+// sameContents reports whether two sets are of the same contents.
+func sameContents(a, b []spool.Document) bool {
+	return slices.EqualFunc(a, b, func(a, b spool.Document) bool { return a.Content == b.Content })
 }
 
 // PutBack puts an earlier set in force again, of those that Versions names; 0 is the
@@ -397,11 +284,14 @@ func (f *Feed) PutBack(sequence uint64) error {
 		return errNoSpool
 	}
 	f.mu.Lock()
-	newest := f.newest()
+	var newest []spool.Document
+	if s := f.newest(); s != nil {
+		newest = s.spooled
+	}
 	f.mu.Unlock()
 	sets, _ := f.cfg.Spool.Sets()
 	i := slices.IndexFunc(sets, func(s *spool.Set) bool {
-		return s.Sequence == sequence || sequence == 0 && !newest.holds(s.Documents)
+		return s.Sequence == sequence || sequence == 0 && !sameContents(s.Documents, newest)
 	})
 	switch {
 	case i < 0 && sequence == 0:
