@@ -174,6 +174,64 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// TestGuardOutlivesCrashes: what is held stays held, and what was put aside stays aside,
+// though a Caddy that has just started has seen no traffic to judge by.
+func TestGuardOutlivesCrashes(t *testing.T) {
+	isp := altotest.Start(t)
+	isp.Publish(hundred("v1", 0))
+	l := listen(t, "127.0.0.1:0")
+	c := newCaddy(t)
+	caddyfile := c.expand(strings.Replace(fmt.Sprintf(guardedCaddyfile, isp.Directory()), "guard moved 20% 5s", "guard hold forever", 1))
+	c.start(caddyfile, l)
+	looks := func() float64 { n, _ := c.metric("caddy_altoroute_map_checks_total", `source="isp"`); return n }
+	looked := func() { // what was found is on disk when the next look begins
+		t.Helper()
+		before := looks()
+		c.eventually("it was looked at twice", func() bool { return looks() >= before+2 })
+	}
+	c.eventually("the first maps are in force", func() bool { return c.source("isp").NetworkMap.Tag == "v1" })
+	at := client(l.Addr().String())
+	for i := range 100 {
+		r, err := http.NewRequest(http.MethodGet, fmt.Sprint("http://cdn.example.net/", i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.1", i))
+		answer, err := at.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+	}
+	at.CloseIdleConnections()
+	isp.Publish(hundred("v2", 60))
+	c.eventually("v2 is held", func() bool { return c.source("isp").Held != nil })
+	looked()
+	c.crash()
+	c.start(caddyfile, l)
+	c.eventually("v2 is held again", func() bool { return c.source("isp").Held != nil })
+	if is := c.source("isp"); is.NetworkMap.Tag != "v1" || !strings.HasPrefix(is.Held.Reasons[0], "it moves 60 of 100") {
+		t.Errorf("in force is %s, held %+v", is.NetworkMap.Tag, is.Held)
+	}
+
+	c.altoroute("source", "isp", "release")
+	looked()
+	if text := c.altoroute("source", "isp", "rollback"); !strings.Contains(text, "version v1, version v2 is set aside") {
+		t.Errorf("the command says %s", text)
+	}
+	looked()
+	c.crash()
+	c.start(caddyfile, l)
+	c.eventually("the server was asked", func() bool { is := c.source("isp"); return !is.FromSpool && is.State != "none" })
+	looked()
+	if is := c.source("isp"); is.NetworkMap.Tag != "v1" || is.SetAside == nil || is.SetAside.Tag != "v2" {
+		t.Errorf("in force is %s, set aside %v", is.NetworkMap.Tag, is.SetAside)
+	}
+	if text := c.altoroute("source", "isp"); !strings.Contains(text, "v2 is set aside") || !strings.Contains(text, "VERSION  TAG") {
+		t.Errorf("the command shows\n%s", text)
+	}
+}
+
 // TestColdStart: after a crash, with the server down, the first request is guided, and
 // when the server is back it is asked only whether the maps are still the current ones.
 func TestColdStart(t *testing.T) {
