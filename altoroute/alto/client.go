@@ -7,11 +7,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +108,9 @@ type StatusError struct {
 	// Schemes are the authentication schemes that the server asks for with
 	// status 401 (RFC 9110 §11.6.1), such as "Digest", at most eight of them.
 	Schemes []string
+	// Known is the scheme of the credentials for the origin that has answered so;
+	// empty if there are none.
+	Known AuthScheme
 	// Document is the error document that came with it; nil if none did.
 	Document *Error
 }
@@ -116,8 +121,16 @@ func (e *StatusError) Error() string {
 	if e.Document != nil {
 		text = e.Document.Error() // has the status
 	}
-	if len(e.Schemes) > 0 {
-		text += ", the server asks for credentials by " + quote(strings.Join(e.Schemes, ", "))
+	isKnown := func(scheme string) bool { return strings.EqualFold(scheme, string(e.Known)) }
+	asks := quote(strings.Join(e.Schemes, ", "))
+	switch {
+	case e.Status != http.StatusUnauthorized:
+	case e.Known == "":
+		text += ", the server asks for credentials by " + asks + ", and there are none for it"
+	case slices.ContainsFunc(e.Schemes, isKnown):
+		text += ", the server refuses the credentials that were sent by " + string(e.Known)
+	default:
+		text += ", the server asks for credentials by " + asks + ", and those for it are by " + string(e.Known)
 	}
 	return text
 }
@@ -233,15 +246,33 @@ func (c *Client) send(ctx context.Context, r *request) (*Response, error) {
 		if answer.StatusCode != http.StatusOK {
 			err = statusError(answer, nil)
 		}
-		return nil, err
+		return nil, c.of(err, answer, r.url)
 	}
 	if err := checkAnswer(answer, body, r.mediaType, limit); err != nil {
 		_ = body.Close()
-		return nil, err
+		return nil, c.of(err, answer, r.url)
 	}
 	res := newResponse(answer, requested, Validators{})
 	res.Body = body
 	return res, nil
+}
+
+// of adds to an error where the answer came from, if that is not what was asked, and
+// which credentials there are for it.
+func (c *Client) of(err error, answer *http.Response, asked *url.URL) error {
+	from := answer.Request.URL
+	if refused, ok := errors.AsType[*StatusError](err); ok {
+		switch {
+		case c.Credentials.allowed(from):
+			refused.Known = c.Credentials.Scheme
+		case asked.User != nil && origin(asked) == origin(from):
+			refused.Known = AuthBasic
+		}
+	}
+	if at := displayURL(from); at != displayURL(asked) {
+		return fmt.Errorf("redirected to %s: %w", at, err)
+	}
+	return err
 }
 
 // notModified reports whether the answer says that the version asked about is
@@ -329,7 +360,7 @@ func statusError(answer *http.Response, doc *Error) error {
 	}
 	if answer.StatusCode == http.StatusUnauthorized {
 		for _, c := range parseChallenges(answer.Header.Values("WWW-Authenticate")) {
-			if len(e.Schemes) < maxSchemes {
+			if len(e.Schemes) < maxSchemes && !slices.Contains(e.Schemes, c.scheme) {
 				e.Schemes = append(e.Schemes, c.scheme)
 			}
 		}

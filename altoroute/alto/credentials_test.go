@@ -144,17 +144,39 @@ func TestCredentialsCheck(t *testing.T) {
 	}
 }
 
-// What a server asks for is told where it refuses.
+// What a server asks for is told where it refuses, what there is for it, and where it is.
 func TestUnauthorized(t *testing.T) {
-	credentials := &alto.Credentials{Scheme: alto.AuthBearer, Token: "secret"}
-	_, _, err := get(t, &alto.Client{Credentials: credentials}, alto.Validators{}, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Add("WWW-Authenticate", `Negotiate, Digest realm="a, b", nonce="1"`)
-		w.Header().Add("WWW-Authenticate", `Basic realm="x"`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/elsewhere" {
+			http.Redirect(w, r, "/here", http.StatusFound)
+			return
+		}
+		w.Header().Add("WWW-Authenticate", `Negotiate, Digest realm="a, b", nonce="1", algorithm=SHA-512`)
+		w.Header().Add("WWW-Authenticate", `Digest realm="x", nonce="1", algorithm=SHA-512, Basic realm="x"`)
 		w.WriteHeader(http.StatusUnauthorized)
-	})
-	checkError(t, "401", err, `the answer has status 401 Unauthorized, the server asks for credentials by "Negotiate, Digest, Basic"`)
-	var status *alto.StatusError
-	if !errors.As(err, &status) || !slices.Equal(status.Schemes, []string{"Negotiate", "Digest", "Basic"}) {
-		t.Errorf("%+v", status)
+	}))
+	t.Cleanup(server.Close)
+	here := []*url.URL{mustURL(server.URL)}
+	for name, test := range map[string]struct {
+		credentials *alto.Credentials
+		url, want   string
+	}{
+		"none":        {nil, "/", `the answer has status 401 Unauthorized, the server asks for credentials by "Negotiate, Digest, Basic", and there are none for it`},
+		"elsewhere's": {&alto.Credentials{Scheme: alto.AuthBearer, Token: "secret"}, "/", "and there are none for it"},
+		"refused":     {&alto.Credentials{Scheme: alto.AuthBasic, Username: "me", Password: "secret", For: here}, "/", "401 Unauthorized, the server refuses the credentials that were sent by basic"},
+		"in the URL":  {nil, "user", "401 Unauthorized, the server refuses the credentials that were sent by basic"},
+		"another":     {&alto.Credentials{Scheme: alto.AuthBearer, Token: "secret", For: here}, "/", `the server asks for credentials by "Negotiate, Digest, Basic", and those for it are by bearer`},
+		"redirected":  {nil, "/elsewhere", "/elsewhere: redirected to " + server.URL + "/here: the answer has status 401"},
+	} {
+		u := mustURL(server.URL + strings.TrimPrefix(test.url, "user"))
+		if test.url == "user" {
+			u.User = url.UserPassword("me", "secret")
+		}
+		_, err := (&alto.Client{Credentials: test.credentials}).Get(t.Context(), u, alto.MediaTypeNetworkMap, alto.Validators{})
+		checkError(t, name, err, test.want)
+		var status *alto.StatusError
+		if !errors.As(err, &status) || !slices.Equal(status.Schemes, []string{"Negotiate", "Digest", "Basic"}) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v %+v", name, err, status)
+		}
 	}
 }

@@ -112,6 +112,9 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 	if _, local := d.open.(*fileOpener); local && errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: if it is being written, write a new file and rename it", err)
 	}
+	if opener, ok := d.open.(*serverOpener); ok && withoutUser(opener.final) != d.name {
+		err = fmt.Errorf("redirected to %s: %w", withoutUser(opener.final), err)
+	}
 	err = d.fault(refusalOf(err), err)
 	if d.open.keep(false) == nil {
 		d.refused, d.seen = err, false
