@@ -67,6 +67,7 @@ type App struct {
 
 	ctx      caddy.Context
 	events   *caddyevents.App
+	queue    eventQueue
 	logger   *slog.Logger
 	router   *altoroute.Router
 	sources  []*attached
@@ -92,6 +93,7 @@ type attached struct {
 	leave        func()
 	// Of the inherited maps that it stands on until it has its own.
 	since, lastContact time.Time
+	warned             string // what Apply logged last
 }
 
 // CaddyModule returns the Caddy module information.
@@ -227,14 +229,30 @@ func (at *attached) Apply(m *altoroute.Maps, ramp altoroute.Ramp) {
 	if m == nil {
 		return
 	}
+	at.warn(m)
+}
+
+// warn logs what the maps do not cover: one line, and not again as long as later maps
+// lack the same.
+func (at *attached) warn(m *altoroute.Maps) {
+	a := at.app
 	warnings := a.router.Unguided(at.Name, m)
 	if !at.local() || a.provisioned.Load() { // else Provision refuses the configuration with them
 		warnings = append(warnings, a.unknownPIDs(at.Source, m.Network)...)
 	}
-	for _, err := range warnings {
-		a.logger.Warn("the maps do not cover what is configured", slog.String("source", at.Name), slog.Any("error", err))
+	// Each map has a version of its own, which is named.
+	text := strings.ReplaceAll(fmt.Sprint(warnings), m.Network.Tag().String(), "")
+	same := text == at.warned
+	at.warned = text
+	if same || len(warnings) == 0 {
+		return
 	}
+	a.logger.Warn("the maps do not cover what is configured", slog.String("source", at.Name),
+		slog.Int("count", len(warnings)), slog.Any("error", oneLine(warnings[:min(len(warnings), maxWarnings)])))
 }
+
+// maxWarnings is how many things that maps do not cover are named.
+const maxWarnings = 5
 
 func (a *App) attachGeo() error {
 	places, err := acquireGeo(a.Geo, a.Sources)

@@ -93,7 +93,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	sourceState      = desc("source_state", "1 for the state that the source is in: fresh, stale or none.", "source", "state")
-	mapAge           = desc("map_age_seconds", "Time since the maps in force were read.", "source")
+	mapAge           = desc("map_age_seconds", "Time since the newest set of maps was let in.", "source")
 	mapLastContact   = desc("map_last_contact_timestamp_seconds", "When the source was last found to be in order.", "source")
 	mapPIDs          = desc("map_pids", "PIDs of the network map in force.", "source")
 	mapPrefixes      = desc("map_prefixes", "Prefixes of the network map in force.", "source")
@@ -106,8 +106,8 @@ var (
 	mapIncoming      = desc("map_incoming_share", "The share of the content for which maps decide that come in force by degrees; 0 where none do.", "source")
 	mapBeyond        = desc("map_prefixes_beyond_only", "Prefixes of the map in force that are ignored because they are outside of the space that the source may speak for.", "source")
 	poolUnguidedFor  = desc("pool_without_guidance_seconds_total", "Time in which no source in force had a cost for the pool.", "pool")
-	documentReads    = desc("document_reads_total", "How often the content of a document was read. Finding it unchanged is not reading.", "source", "document", "media_type")
-	documentBytes    = desc("document_bytes", "Size of a document when it was last read, decompressed.", "source", "document", "media_type")
+	documentReads    = desc("document_reads_total", "How often the content of a document was read, of directories, and of several servers, all together. Finding it unchanged is not reading.", "source", "document", "media_type")
+	documentBytes    = desc("document_bytes", "Size of a document when it was last read, decompressed; of directories, and of several servers, the sum.", "source", "document", "media_type")
 	edgeState        = desc("edge_state", "1 for the state that the edge is in for clients of the family.", "edge", "family", "state")
 	edgeLoad         = desc("edge_reported_load", "The share of its capacity that is in use of the edge, as it or the admin API says.", "edge")
 	edgeChecks       = desc("edge_checks_total", "Checks of the edge in the family, since it has been watched.", "edge", "family")
@@ -231,11 +231,19 @@ func collectSource(ch chan<- prometheus.Metric, name string, s feed.Status) {
 	for _, reason := range feed.Refusals {
 		counter(ch, mapRefusals, s.Refusals[reason], name, string(reason))
 	}
+	// Several resources may share one URL (RFC 7285 §9.2.2), of which the Accept
+	// header tells one from the other. Directories, and what several servers of the
+	// source have, are told together: Prometheus takes nothing that is told twice.
+	type document struct{ label, mediaType string }
+	reads, bytes := make(map[document]uint64), make(map[document]int64)
 	for _, r := range s.Resources {
-		// Several resources may share one URL (RFC 7285 §9.2.2), of which the
-		// Accept header tells one from the other.
-		counter(ch, documentReads, r.Reads, name, documentLabel(r), r.MediaType)
-		gauge(ch, documentBytes, float64(r.Bytes), name, documentLabel(r), r.MediaType)
+		d := document{documentLabel(r), r.MediaType}
+		reads[d] += r.Reads
+		bytes[d] += r.Bytes
+	}
+	for d := range reads {
+		counter(ch, documentReads, reads[d], name, d.label, d.mediaType)
+		gauge(ch, documentBytes, float64(bytes[d]), name, d.label, d.mediaType)
 	}
 }
 

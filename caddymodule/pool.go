@@ -5,9 +5,12 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -48,12 +51,16 @@ func (p *pooledProber) Destruct() error {
 // pooledFeed is a feed in the pool.
 type pooledFeed struct {
 	*feed.Feed
-	key string
+	key    string
+	client *http.Client // of its own; nil where it shares one
 }
 
 // Destruct ends the feed. It may never have been started.
 func (p *pooledFeed) Destruct() error {
 	p.Stop()
+	if p.client != nil {
+		p.client.CloseIdleConnections()
+	}
 	return nil
 }
 
@@ -70,21 +77,28 @@ func acquireFeed(s *Source) (*pooledFeed, error) {
 	if identity.Files, err = absolute(s.Files); err != nil {
 		return nil, err
 	}
+	authorities, err := s.authorities()
+	if err != nil {
+		return nil, err
+	}
+	if s.CA != "" { // what is in the file counts, which may have been replaced
+		identity.CA = fmt.Sprintf("%x", sha256.Sum256(authorities))
+	}
 	return acquire(feeds, identity, func(key string) (*pooledFeed, error) {
-		if cfg.Client.HTTP, err = s.httpClient(); err != nil {
+		if cfg.Client.HTTP, err = s.httpClient(cfg.Servers, authorities); err != nil {
 			return nil, err
 		}
-		if cfg.Spool, err = s.openSpool(identity.Files); err != nil {
+		if cfg.Spool, err = s.openSpool(identity.Files, cfg.Servers); err != nil {
 			return nil, err
 		}
 		f, err := feed.New(cfg)
-		return &pooledFeed{f, key}, err
+		return &pooledFeed{f, key, cfg.Client.HTTP}, err
 	})
 }
 
 // openSpool returns where the source's last good maps are kept, nil for nowhere. What
 // was kept is the source's as long as it says where its maps are in the same words.
-func (s *Source) openSpool(files []string) (*spool.Spool, error) {
+func (s *Source) openSpool(files []string, servers []*url.URL) (*spool.Spool, error) {
 	if s.Spool == "off" {
 		return nil, nil //nolint:nilnil // as the feed has it
 	}
@@ -93,8 +107,8 @@ func (s *Source) openSpool(files []string) (*spool.Spool, error) {
 		NetworkMap     string
 		Cost           *CostType
 	}{Files: files, NetworkMap: s.NetworkMap, Cost: s.Cost}
-	for _, server := range s.Servers {
-		place.Servers = append(place.Servers, withoutSecrets(server))
+	for _, server := range servers { // which are without a user name and password
+		place.Servers = append(place.Servers, server.String())
 	}
 	identity, err := json.Marshal(place)
 	if err != nil {

@@ -100,6 +100,49 @@ func TestMetricsOfResourcesAtOneURL(t *testing.T) {
 	}
 }
 
+// A source has several directories where they are nested, and the same documents on
+// each of its servers. The metrics tell them together.
+func TestMetricsOfNestedDirectories(t *testing.T) {
+	one, two := altotest.Start(t), altotest.Start(t)
+	g := guidance("1")
+	nested := altotest.NetworkMap{ID: "other", Tag: "1", PIDs: map[string][]string{"x": {"192.0.2.0/24"}}}
+	g.Directories = []altotest.Directory{{ID: "nested", Guidance: altotest.Guidance{NetworkMaps: []altotest.NetworkMap{nested}}}}
+	one.Publish(g)
+	two.Publish(guidance("1"))
+	for servers, sums := range map[string]struct{ directories, maps float64 }{
+		one.Directory().String():                                  {2, 1},
+		one.Directory().String() + " " + two.Directory().String(): {3, 2},
+	} {
+		ours := "server " + servers + " {\nrefresh 1s\nguard off\nspool off\n}" + edges
+		one.Misbehave("", nil)
+		c := start(t, newFolder(t), ours, "")
+		eventually(t, "the server has answered", func() bool { return c.source("default").State == "fresh" })
+		if strings.Contains(servers, " ") { // the second one is asked, too
+			one.Misbehave("", altotest.Status(http.StatusBadGateway))
+			eventually(t, "the other server has answered", func() bool { return c.source("default").Server == two.Directory().String() })
+		}
+		if code, _, body := c.ask("GET", "/metrics"); code != http.StatusOK {
+			t.Errorf("/metrics: %d %.500s", code, body)
+		}
+		var bytes float64
+		for _, r := range c.source("default").Resources {
+			if r.MediaType == alto.MediaTypeDirectory {
+				bytes += float64(r.Bytes)
+			}
+		}
+		labels := []string{"document", "directory", "media_type", alto.MediaTypeDirectory}
+		if n := c.metric("document_reads_total", labels...); n != sums.directories {
+			t.Errorf("%s: the directories were read %v times, want %v", servers, n, sums.directories)
+		}
+		if n := c.metric("document_bytes", labels...); n != bytes || n == 0 {
+			t.Errorf("%s: the directories have %v bytes, want %v", servers, n, bytes)
+		}
+		if n := c.metric("document_reads_total", "document", "net", "media_type", alto.MediaTypeNetworkMap); n != sums.maps {
+			t.Errorf("%s: the network map was read %v times, want %v", servers, n, sums.maps)
+		}
+	}
+}
+
 // Every option that the documentation of the Caddyfile shows is in a golden
 // that adapts.
 func TestGoldensShowEveryOption(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +38,10 @@ type Source struct {
 
 	// The URLs of the directories (RFC 7285 §9) of ALTO servers that say the same,
 	// in order of preference. Another than the first is used only while those
-	// before it fail, and for ten minutes at least.
+	// before it fail, and for ten minutes at least. A user name and password in a
+	// URL are for all that is asked for at its scheme, host and port, as `basic`
+	// of `auth` is. The query of a URL is shown in logs, in the status and in the
+	// spool.
 	Servers []string `json:"servers,omitempty"`
 
 	// The address space that this source may speak for. Of clients outside it
@@ -71,7 +75,8 @@ type Source struct {
 	Auth *Auth `json:"auth,omitempty"`
 
 	// A file of the certificates of the authorities that are trusted for the
-	// servers, in PEM form. Default: the system's.
+	// servers, in PEM form. It is read when the configuration is loaded. Default:
+	// the system's.
 	CA string `json:"ca,omitempty"`
 
 	// A folder where the last good maps are kept, of this source alone, or `off`.
@@ -109,8 +114,9 @@ type Guard struct {
 	Ramp caddy.Duration `json:"ramp,omitempty"`
 }
 
-// Auth is how to tell a server who the client is. Credentials go to the servers that
-// are configured and to no other host, whatever directories and redirects name.
+// Auth is how to tell a server who the client is. Credentials and the certificate go
+// to the scheme, host and port of the servers that are configured and nowhere else,
+// whatever directories and redirects name.
 type Auth struct {
 	// `basic`, `digest`, `bearer`, or empty with a certificate alone.
 	Scheme string `json:"scheme,omitempty"`
@@ -210,8 +216,14 @@ func (g *Guard) check() error {
 			return fmt.Errorf("guard %s %v: write a share from 0 to 1", name, share)
 		}
 	}
+	if g.Off && *g != (Guard{Off: true}) {
+		return errors.New("guard off lets everything in: remove it, or what else is said of the guard")
+	}
 	return nil
 }
+
+// userAgent is how servers know who asks.
+const userAgent = "altoroute"
 
 // feedConfig translates what the feed needs to know, without looking at anything
 // outside the configuration.
@@ -226,15 +238,34 @@ func (s *Source) feedConfig() (feed.Config, error) {
 	if g := s.Guard; g != nil {
 		cfg.Guard = feed.Guard{Off: g.Off, Moved: g.Moved, Lost: g.Lost, Hold: time.Duration(g.Hold), Ramp: time.Duration(g.Ramp)}
 	}
+	cfg.Client.UserAgent = userAgent
+	var users []*url.URL // those of the servers that have a user name
 	for _, server := range s.Servers {
 		u, err := url.Parse(server)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		if err != nil {
 			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", withoutSecrets(server))
 		}
+		whole := *u
+		u.User = nil
+		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", u)
+		}
+		if port, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16); err != nil || port == 0 {
+			return cfg, fmt.Errorf("server %q: the port is %s, write one from 1 to 65535", u, u.Port())
+		}
 		if slices.ContainsFunc(cfg.Servers, func(o *url.URL) bool { return o.String() == u.String() }) {
-			return cfg, fmt.Errorf("server %q is named twice: remove one", withoutSecrets(server))
+			return cfg, fmt.Errorf("server %q is named twice: remove one", u)
 		}
 		cfg.Servers = append(cfg.Servers, u)
+		if whole.User != nil && s.Auth != nil && s.Auth.Scheme != "" {
+			return cfg, fmt.Errorf("server %q has a user name in its URL, and there is auth %s: remove one of the two", u, s.Auth.Scheme)
+		}
+		if whole.User != nil {
+			users = append(users, &whole)
+		}
+	}
+	if len(users) > 0 { // for all that the directories name there, not only for what is relative to them
+		cfg.Client.Credentials = &alto.Credentials{Scheme: alto.AuthBasic, For: users}
 	}
 	if c := s.Auth; c != nil {
 		if (c.Certificate == "") != (c.Key == "") {
@@ -258,35 +289,48 @@ func (s *Source) feedConfig() (feed.Config, error) {
 // either half of it may be a secret.
 func withoutSecrets(text string) string { return text[strings.LastIndexByte(text, '@')+1:] }
 
+// authorities returns what is in the file of the authorities; nil where none is named.
+func (s *Source) authorities() ([]byte, error) {
+	if s.CA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(s.CA)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	return pem, nil
+}
+
 // httpClient returns the client for the servers, with what the configuration says of
 // TLS; nil where it says nothing.
-func (s *Source) httpClient() (*http.Client, error) {
-	if s.CA == "" && (s.Auth == nil || s.Auth.Certificate == "") {
+func (s *Source) httpClient(servers []*url.URL, authorities []byte) (*http.Client, error) {
+	c := s.Auth
+	certified := c != nil && c.Certificate != ""
+	if s.CA == "" && !certified {
 		return nil, nil //nolint:nilnil // the package's own is shared
 	}
 	transport := alto.NewTransport()
 	if s.CA != "" {
-		pem, err := os.ReadFile(s.CA)
-		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(authorities) {
 			return nil, fmt.Errorf("ca: %s has no certificate in PEM form", s.CA)
 		}
 	}
-	if c := s.Auth; c != nil && c.Certificate != "" {
-		load := func() (*tls.Certificate, error) {
-			made, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
-			if err != nil {
-				return nil, fmt.Errorf("auth: certificate %s with key %s: %w", c.Certificate, c.Key, err)
-			}
-			return &made, nil
-		}
-		if _, err := load(); err != nil {
-			return nil, err
-		}
-		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	if !certified {
+		return &http.Client{Transport: transport}, nil
 	}
-	return &http.Client{Transport: transport}, nil
+	load := func() (*tls.Certificate, error) {
+		made, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("auth: certificate %s with key %s: %w", c.Certificate, c.Key, err)
+		}
+		return &made, nil
+	}
+	if _, err := load(); err != nil {
+		return nil, err
+	}
+	own := alto.NewTransport()
+	own.TLSClientConfig.RootCAs = transport.TLSClientConfig.RootCAs
+	own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	return &http.Client{Transport: &alto.OriginTransport{For: servers, Own: own, Other: transport}}, nil
 }

@@ -64,13 +64,13 @@ func (p *parser) sourceArgs() (*Source, error) {
 	}
 	if len(args) > 0 && !isPlace(args[0]) {
 		if altoroute.CheckName(args[0]) != nil {
-			return nil, p.Errf("%q is not the name of a source, and %s", args[0], right)
+			return nil, p.Errf("%q is not the name of a source, and %s", withoutSecrets(args[0]), right)
 		}
 		s.Name, args = args[0], args[1:]
 	}
 	for _, arg := range args {
 		if !isPlace(arg) {
-			return nil, p.Errf("%q %s", arg, right)
+			return nil, p.Errf("%q %s", withoutSecrets(arg), right)
 		}
 	}
 	if len(args) == 0 {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -90,6 +91,9 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 		}
 		cfg.Sources = append(cfg.Sources, made)
 	}
+	if err := checkSpools(a.Sources); err != nil {
+		return cfg, err
+	}
 	for _, e := range a.Edges {
 		made, err := e.config()
 		if err != nil {
@@ -120,6 +124,26 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 	cfg.Ramp, cfg.Routers = a.Health.ramp(), a.Routers
 	_, err = a.targets()
 	return cfg, err
+}
+
+// checkSpools refuses two sources with one spool, each of which would remove what the
+// other has put there.
+func checkSpools(sources []*Source) error {
+	owners := make(map[string]string)
+	for _, s := range sources {
+		if s.Spool == "" || s.Spool == "off" {
+			continue
+		}
+		folder, err := filepath.Abs(s.Spool)
+		if err != nil {
+			return fmt.Errorf("source %s: spool: %w", s.Name, err)
+		}
+		if owner, ok := owners[folder]; ok {
+			return fmt.Errorf("source %s: spool %s is that of source %s: give each a folder of its own", s.Name, folder, owner)
+		}
+		owners[folder] = s.Name
+	}
+	return nil
 }
 
 // needsNoPlace refuses what goes by the place of clients, where there is nothing that

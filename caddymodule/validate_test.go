@@ -124,10 +124,18 @@ func TestValidateJSON(t *testing.T) {
 		{"one file", source(`{"files": ["{{dir}}/net.json"]}`), []string{"source default", "/net.json", "cost map must follow"}},
 		{"file twice", source(`{"files": ["{{dir}}/net.json", "{{dir}}/net.json"]}`), []string{"source default", "/net.json", "twice"}},
 		{"a server twice", source(`{"servers": ["https://alto.example.net/", "https://alto.example.net/"]}`), []string{"source default", "named twice", "remove one"}},
+		{"guard off and more", source(`{"servers": ["https://alto.example.net/"], "guard": {"off": true, "moved": 0.2}}`), []string{"source default", "guard off", "remove it"}},
+		{"port", source(`{"servers": ["https://alto.example.net:99999/"]}`), []string{"source default", "alto.example.net:99999", "port"}},
 		{"guard share", source(`{"servers": ["https://alto.example.net/"], "guard": {"moved": 20}}`), []string{"source default", "guard moved 20", "0 to 1"}},
 		{"auth of files", source(`{"files": ["{{dir}}/net.json", "{{dir}}/cost.json"], "auth": {"scheme": "bearer", "token": "s3cret"}}`), []string{"source default", "auth", "for servers"}},
 		{"certificate without key", source(`{"servers": ["https://alto.example.net/"], "auth": {"certificate": "client.pem"}}`), []string{"source default", "auth", "belong together"}},
 		{"no authorities", source(`{"servers": ["https://alto.example.net/"], "ca": "{{dir}}/net.json"}`), []string{"source default", "ca", "net.json", "PEM"}},
+		{"authorities missing", source(`{"servers": ["https://alto.example.net/"], "ca": "{{dir}}/gone.pem"}`), []string{"source default", "ca", "/gone.pem", "no such file"}},
+		{"a server twice, by a user", source(`{"servers": ["https://alto.example.net/", "https://me:s3cret@alto.example.net/"]}`), []string{"source default", `"https://alto.example.net/" is named twice`, "remove one"}},
+		{"user in the URL and auth", source(`{"servers": ["https://me:s3cret@alto.example.net/a@b"], "auth": {"scheme": "bearer", "token": "s3cret"}}`), []string{"source default", `"https://alto.example.net/a@b" has a user name`, "auth bearer", "remove one"}},
+		{"two users in URLs of one host", source(`{"servers": ["https://me:s3cret@alto.example.net/a", "https://you:s3cret@alto.example.net/b"]}`), []string{"source default", "two user names", "https://alto.example.net:443", "give one"}},
+		{"spool of two", `{"sources": [{"name": "a", "servers": ["https://a.example.net/"], "spool": "{{dir}}/spool"}, {"name": "b", "servers": ["https://b.example.net/"], "spool": "{{dir}}/x/../spool/"}], ` + edges + `}`, []string{"source b", "/spool", "source a", "folder of its own"}},
+		{"no spool of two", `{"sources": [{"name": "a", "servers": ["https://a.example.net/"], "spool": "off"}, {"name": "b", "servers": ["https://b.example.net/"], "spool": "off"}], "edges": [{"name": "fra", "url": "https://fra.cdn.example.net", "pids": ["a/cc-de"]}]}`, nil},
 		{"server URL", source(`{"servers": ["alto.example.net/directory"]}`), []string{"source default", "alto.example.net/directory", "https://host/path"}},
 		{"network_map of files", source(`{` + files + `, "network_map": "net"}`), []string{"source default", "network_map"}},
 		{"source name", source(`{"name": "a/b", ` + files + `}`), []string{"source", `"a/b"`, "not a name"}},
@@ -168,7 +176,11 @@ func TestValidateJSON(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFolder(t)
-			wants(t, validate(t, f.app(t, test.app)), test.words...)
+			err := validate(t, f.app(t, test.app))
+			wants(t, err, test.words...)
+			if err != nil && strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("a secret shows: %v", err)
+			}
 		})
 	}
 }

@@ -61,7 +61,7 @@ type Client struct {
 	UserAgent string
 	// Credentials are for servers that ask who the client is (RFC 7285
 	// §8.3.5). Nil means none but those in a URL. A client certificate is not
-	// among them: it is part of the transport, see [NewTransport].
+	// among them: it is part of the transport, see [OriginTransport].
 	Credentials *Credentials
 }
 
@@ -263,7 +263,7 @@ func (c *Client) of(err error, answer *http.Response, asked *url.URL) error {
 	from := answer.Request.URL
 	if refused, ok := errors.AsType[*StatusError](err); ok {
 		switch {
-		case c.Credentials.allowed(from):
+		case c.Credentials.grant(from) != nil:
 			refused.Known = c.Credentials.Scheme
 		case asked.User != nil && origin(asked) == origin(from):
 			refused.Known = AuthBasic

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -46,7 +45,8 @@ type Credentials struct {
 	// For names the origins the credentials are sent to: scheme, host and
 	// port of each URL count, its path does not. Empty means none. Neither a
 	// redirect nor a directory adds to them. An origin with scheme http gets
-	// them in clear.
+	// them in clear. With AuthBasic, a user name and password in one of the URLs
+	// are those of its origin, instead of Username and Password.
 	For []*url.URL
 
 	mu sync.Mutex
@@ -86,17 +86,42 @@ func (c *Credentials) Check() error {
 
 func (c *Credentials) checkPassword() error {
 	isControl := func(r rune) bool { return r < ' ' || r == 0x7f }
-	switch {
-	case c.Token != "":
+	if c.Token != "" {
 		return fmt.Errorf("%s credentials are a user name and a password, without a token", c.Scheme)
-	case c.Username == "" && c.Password == "":
-		return fmt.Errorf("%s credentials need a user name and a password", c.Scheme)
-	case strings.Contains(c.Username, ":"):
-		return errors.New("the user name has a colon, which would end it (RFC 7617 §2)")
-	case strings.IndexFunc(c.Username, isControl) >= 0 || strings.IndexFunc(c.Password, isControl) >= 0:
-		return errors.New("the user name or the password has a control character (RFC 7617 §2)")
+	}
+	var users []user
+	for _, to := range c.For {
+		u := c.user(to)
+		if u != c.user(c.grant(to)) {
+			return fmt.Errorf("there are two user names or passwords for %s: give one", origin(to))
+		}
+		users = append(users, u)
+	}
+	if len(c.For) == 0 {
+		users = []user{{c.Username, c.Password}}
+	}
+	for _, u := range users {
+		switch {
+		case u == user{}:
+			return fmt.Errorf("%s credentials need a user name and a password", c.Scheme)
+		case strings.Contains(u.name, ":"):
+			return errors.New("the user name has a colon, which would end it (RFC 7617 §2)")
+		case strings.IndexFunc(u.name, isControl) >= 0 || strings.IndexFunc(u.password, isControl) >= 0:
+			return errors.New("the user name or the password has a control character (RFC 7617 §2)")
+		}
 	}
 	return nil
+}
+
+type user struct{ name, password string }
+
+// user returns who the client is to a URL of For.
+func (c *Credentials) user(to *url.URL) user {
+	if c.Scheme == AuthBasic && to.User != nil {
+		password, _ := to.User.Password()
+		return user{to.User.Username(), password}
+	}
+	return user{c.Username, c.Password}
 }
 
 // String gives the scheme and the origins, no secret.
@@ -114,16 +139,22 @@ func (c *Credentials) String() string {
 // GoString is String, for the %#v verb.
 func (c *Credentials) GoString() string { return c.String() }
 
-// allowed reports whether a request to the URL may carry the credentials.
-func (c *Credentials) allowed(u *url.URL) bool {
-	return c != nil && slices.ContainsFunc(c.For, func(to *url.URL) bool { return origin(to) == origin(u) })
+// grant returns the first URL of For by which a request to the URL may carry the
+// credentials; nil if there is none.
+func (c *Credentials) grant(u *url.URL) *url.URL {
+	if c == nil {
+		return nil
+	}
+	return ofOrigin(c.For, u)
 }
 
-// roundTrip sends a request with the credentials. It may change it.
-func (c *Credentials) roundTrip(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+// roundTrip sends a request with the credentials, granted by a URL of For. It may
+// change it.
+func (c *Credentials) roundTrip(next http.RoundTripper, req *http.Request, to *url.URL) (*http.Response, error) {
 	switch c.Scheme {
 	case AuthBasic:
-		req.SetBasicAuth(c.Username, c.Password)
+		u := c.user(to)
+		req.SetBasicAuth(u.name, u.password)
 	case AuthBearer:
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	case AuthDigest:

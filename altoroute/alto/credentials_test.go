@@ -63,6 +63,8 @@ func TestCredentialsOrigins(t *testing.T) {
 		}
 		return c
 	}
+	// Each origin has a user of its own.
+	users := &alto.Credentials{Scheme: alto.AuthBasic, For: []*url.URL{mustURL("http://you:known@a.example/x"), mustURL("https://it:too@b.example")}}
 	bearer := &alto.Credentials{Scheme: alto.AuthBearer, Token: "secret", For: []*url.URL{mustURL("https://a.example:8443/path")}}
 	for _, c := range []struct {
 		credentials *alto.Credentials
@@ -82,6 +84,9 @@ func TestCredentialsOrigins(t *testing.T) {
 		// There and back again.
 		{basic("http://a.example"), "http://a.example/", "http://b.example/?to=http://a.example/", []string{"a.example me:secret", "b.example ", "a.example me:secret"}},
 		{bearer, "https://a.example:8443/", "https://a.example:9443/", []string{"a.example:8443 Bearer", "a.example:9443 "}},
+		{users, "http://a.example/", "http://a.example/y", []string{"a.example you:known", "a.example you:known"}},
+		{users, "http://a.example/", "https://b.example/?to=https://c.example/", []string{"a.example you:known", "b.example it:too", "c.example "}},
+		{users, "http://b.example/", "http://a.example:81/", []string{"b.example ", "a.example:81 "}},
 		// In the URL: for that origin alone, and what a redirect brings counts for nothing.
 		{nil, "http://you:known@a.example/", "/x", []string{"a.example you:known", "a.example you:known"}},
 		{nil, "http://you:known@a.example/", "http://a.example/", []string{"a.example you:known", "a.example you:known"}},
@@ -126,6 +131,11 @@ func TestCredentialsCheck(t *testing.T) {
 		{&alto.Credentials{Scheme: "bearer", Token: "secret x"}, "the token has a character other than"},
 		{&alto.Credentials{Scheme: "bearer", Token: "secretŁ"}, "the token has a character other than"},
 		{&alto.Credentials{Scheme: "bearer", Token: "secret", Password: "secret"}, "a token alone"},
+		{&alto.Credentials{Scheme: "basic", For: origins}, ""},
+		{&alto.Credentials{Scheme: "basic", For: append(origins, mustURL("https://other.example.com/"))}, "basic credentials need a user name and a password"},
+		{&alto.Credentials{Scheme: "basic", For: append(origins, mustURL("https://you:secret@alto.example.com:443/y"))}, "there are two user names or passwords for https://alto.example.com:443"},
+		{&alto.Credentials{Scheme: "basic", For: []*url.URL{mustURL("https://secret%3Ax@alto.example.com/")}}, "the user name has a colon"},
+		{&alto.Credentials{Scheme: "digest", For: origins}, "digest credentials need a user name and a password"},
 		{&alto.Credentials{Scheme: "basic", Username: "me", For: []*url.URL{mustURL("//u:secret@h/")}}, `credentials for an origin: "//h/" is not an absolute URI`},
 	} {
 		err := c.credentials.Check()

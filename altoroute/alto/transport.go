@@ -48,9 +48,10 @@ func (g *originGuard) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context()) // the one given must stay as it is
 	req.Header.Del("Authorization")
 	req.Header.Del("Referer") // there may be a secret in the query
+	to := g.credentials.grant(req.URL)
 	switch {
-	case g.credentials.allowed(req.URL):
-		return g.credentials.roundTrip(g.next, req)
+	case to != nil:
+		return g.credentials.roundTrip(g.next, req, to)
 	case g.first.User != nil && origin(g.first) == origin(req.URL):
 		password, _ := g.first.User.Password()
 		req.SetBasicAuth(g.first.User.Username(), password)
@@ -68,6 +69,43 @@ func origin(u *url.URL) string {
 		port = "443"
 	}
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+// ofOrigin returns the first of the URLs that has the origin of u; nil if none has.
+func ofOrigin(urls []*url.URL, u *url.URL) *url.URL {
+	for _, o := range urls {
+		if origin(o) == origin(u) {
+			return o
+		}
+	}
+	return nil
+}
+
+// An OriginTransport keeps a client certificate from hosts that it is not for,
+// whatever redirects and directories say: it sends requests to some origins by a
+// transport of their own, which has the certificate, and all others by another.
+// The two must share no connections and no TLS sessions: make each with
+// [NewTransport].
+type OriginTransport struct {
+	// For names the origins, as in [Credentials].
+	For []*url.URL
+	// Own sends the requests to these origins, Other sends the rest.
+	Own, Other http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *OriginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if ofOrigin(t.For, req.URL) != nil {
+		return t.Own.RoundTrip(req)
+	}
+	return t.Other.RoundTrip(req)
+}
+
+// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+func (t *OriginTransport) CloseIdleConnections() {
+	for _, next := range []http.RoundTripper{t.Own, t.Other} {
+		(&http.Client{Transport: next}).CloseIdleConnections()
+	}
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {
@@ -93,7 +131,8 @@ var sharedTransport = sync.OnceValue(NewTransport) //nolint:gochecknoglobals // 
 // owns it and may change it before its first use, its TLS configuration above
 // all: RootCAs there are the authorities to trust instead of the system's, and
 // Certificates are the client's own, the preferred way to tell a server who
-// the client is (RFC 7285 §8.3.5).
+// the client is (RFC 7285 §8.3.5). Whoever asks gets one of these: see
+// [OriginTransport].
 func NewTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{

@@ -16,6 +16,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -122,5 +124,59 @@ func TestTLS(t *testing.T) {
 		}
 		transport.CloseIdleConnections()
 		server.Close()
+	}
+}
+
+// A client certificate goes to the origins that it is for and to no other, wherever a
+// redirect leads, also by connections that are there already.
+func TestOriginTransport(t *testing.T) {
+	client := newAuthority(t).issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "router 1"}, NotAfter: time.Now().Add(time.Hour)})
+	var asked []string // where, and by whom
+	start := func(name string) *httptest.Server {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			who := "nobody"
+			if len(r.TLS.PeerCertificates) > 0 {
+				who = r.TLS.PeerCertificates[0].Subject.CommonName
+			}
+			asked = append(asked, name+" by "+who)
+			if to := r.URL.Query().Get("to"); to != "" {
+				http.Redirect(w, r, to, http.StatusFound)
+				return
+			}
+			answer(alto.MediaTypeNetworkMap, 200, rfcNetworkMap)(w, r)
+		}))
+		server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		return server
+	}
+	ours, theirs := start("ours"), start("theirs")
+	transport := func() *http.Transport {
+		made := alto.NewTransport()
+		made.TLSClientConfig.InsecureSkipVerify = true
+		made.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+		return made
+	}
+	own, other := transport(), transport()
+	own.TLSClientConfig.Certificates = []tls.Certificate{client}
+	c := &alto.Client{HTTP: &http.Client{Transport: &alto.OriginTransport{For: []*url.URL{mustURL(ours.URL)}, Own: own, Other: other}}}
+	for range 2 {
+		for from, want := range map[string][]string{
+			ours.URL + "/":                                {"ours by router 1"},
+			theirs.URL + "/":                              {"theirs by nobody"},
+			ours.URL + "/?to=" + theirs.URL + "/":         {"ours by router 1", "theirs by nobody"},
+			theirs.URL + "/?to=" + ours.URL + "/":         {"theirs by nobody", "ours by router 1"},
+			ours.URL + "/?to=" + theirs.URL + "/%3Fto=/x": {"ours by router 1", "theirs by nobody", "theirs by nobody"},
+		} {
+			asked = nil
+			if _, _, err := fetch(t.Context(), c, mustURL(from), alto.Validators{}); err != nil {
+				t.Errorf("%s: %v", from, err)
+			}
+			if !slices.Equal(asked, want) {
+				t.Errorf("%s: asked %q, want %q", from, asked, want)
+			}
+		}
+		c.HTTP.CloseIdleConnections() // then again, with the sessions of TLS that there were
 	}
 }
