@@ -236,10 +236,7 @@ func (at *attached) Apply(m *altoroute.Maps, ramp altoroute.Ramp) {
 // lack the same.
 func (at *attached) warn(m *altoroute.Maps) {
 	a := at.app
-	warnings := a.router.Unguided(at.Name, m)
-	if !at.local() || a.provisioned.Load() { // else Provision refuses the configuration with them
-		warnings = append(warnings, a.unknownPIDs(at.Source, m.Network)...)
-	}
+	warnings := at.uncovered(m)
 	// Each map has a version of its own, which is named.
 	text := strings.ReplaceAll(fmt.Sprint(warnings), m.Network.Tag().String(), "")
 	same := text == at.warned
@@ -253,6 +250,15 @@ func (at *attached) warn(m *altoroute.Maps) {
 
 // maxWarnings is how many things that maps do not cover are named.
 const maxWarnings = 5
+
+// uncovered tells what is configured that maps do not cover.
+func (at *attached) uncovered(m *altoroute.Maps) []error {
+	errs := at.app.router.Unguided(at.Name, m)
+	if !at.local() || at.app.provisioned.Load() { // else Provision refuses the configuration with them
+		errs = append(errs, at.app.unknownPIDs(at.Source, m.Network)...)
+	}
+	return errs
+}
 
 func (a *App) attachGeo() error {
 	places, err := acquireGeo(a.Geo, a.Sources)

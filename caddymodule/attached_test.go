@@ -5,6 +5,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -40,6 +41,9 @@ func TestMapsThatDoNotCover(t *testing.T) {
 	if len(lines) != 1 || !contains(lines[0], `"source":"default"`, `"count":8`, "edge away0", `\"new4\"`) || strings.Contains(lines[0], "new5") {
 		t.Errorf("the log has %q", lines)
 	}
+	if is := c.source("default").NotCovered; len(is) != maxWarnings || !contains(is[0], "edge away0") {
+		t.Errorf("the status has %q", is)
+	}
 	publish("3", "new0")
 	if lines = told(); len(lines) != 2 || !contains(lines[1], `"count":7`, `\"new1\"`) || strings.Contains(lines[1], "new0") {
 		t.Errorf("the log has %q", lines)
@@ -70,5 +74,55 @@ func TestSpoolOfAnotherServer(t *testing.T) {
 	must(t, c.load(ours(two, ""), ""))
 	if n := versions(c); n != 0 {
 		t.Errorf("%d versions of one server are those of another", n)
+	}
+}
+
+// A source that was configured otherwise before begins without its maps, and says so,
+// once.
+func TestSpoolOfAnotherConfiguration(t *testing.T) {
+	instance(t)
+	server := altotest.Start(t)
+	server.Publish(guidance("1"))
+	ours := func(options string) string {
+		return "server isp " + server.Directory().String() + " {\n" + options + "\n}" + edges
+	}
+	c := start(t, newFolder(t), ours(""), "")
+	eventually(t, "the maps are kept", func() bool { return len(c.source("isp").Versions) == 1 })
+	told := func() int { return len(c.logged(`"level":"warn"`, "configured otherwise", `"source":"isp"`, "/spool/isp-")) }
+	must(t, c.load(ours("refresh 1m"), ""))
+	if n := told(); n != 0 {
+		t.Errorf("it is told %d times that the maps are elsewhere", n)
+	}
+	must(t, c.load(ours("network_map net"), ""))
+	if n := told(); n != 1 {
+		t.Errorf("it is told %d times that the maps are elsewhere, want once", n)
+	}
+}
+
+// Which server stands in and why, and that the maps would not survive a restart, is in
+// the status, in the metrics, and shown by the command.
+func TestWhatIsAmissIsShown(t *testing.T) {
+	one, two := altotest.Start(t), altotest.Start(t)
+	one.Publish(guidance("1"))
+	two.Publish(guidance("1"))
+	one.Misbehave("", altotest.Status(http.StatusServiceUnavailable))
+	f := newFolder(t)
+	f.put("in-the-way", nil)
+	c := start(t, f, "server isp "+one.Directory().String()+" "+two.Directory().String()+" {\nspool {{dir}}/in-the-way/spool\n}"+edges+"edge away https://away.cdn.example.net nowhere\n", "")
+	eventually(t, "the maps are in force, but not stored", func() bool { is := c.source("isp"); return is.State == "fresh" && is.SpoolError != "" })
+	is := c.source("isp")
+	if is.Server != two.Directory().String() || !contains(is.PassedOver, one.URL, "503") || !contains(is.SpoolError, f.file("in-the-way/spool")) {
+		t.Errorf("it is %+v", is)
+	}
+	if n := c.metric("source_server", "source", "isp"); n != 2 {
+		t.Errorf("server %v is in use by the metric", n)
+	}
+	if n := c.metric("spool_failing", "source", "isp"); n != 1 {
+		t.Errorf("the spool fails by the metric: %v", n)
+	}
+	out, _, err := c.command("source")
+	must(t, err)
+	if !contains(out, two.Directory().String()+" stands in: "+one.URL, "503", "in-the-way/spool", "edge away") {
+		t.Errorf("the command shows %s", out)
 	}
 }

@@ -246,13 +246,13 @@ func (c *call) list(args []string, what string, rows func(*shownStatus) table, m
 				return "", fmt.Errorf("there is no %s %q", what, args[0])
 			}
 		}
-		text := t.text()
+		texts := []string{t.text()}
 		for _, rows := range more {
 			if of := rows(&answer); len(args) == 1 && len(of.only(args[0])) > 1 {
-				text += "\n" + of.only(args[0]).text()
+				texts = append(texts, of.only(args[0]).text())
 			}
 		}
-		return text, nil
+		return strings.Join(texts, "\n"), nil
 	})
 }
 

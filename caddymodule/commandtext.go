@@ -33,6 +33,7 @@ type shownStatus struct {
 		Server     string                `json:"server"`
 		PassedOver string                `json:"passed_over"`
 		SpoolError string                `json:"spool_error"`
+		NotCovered []string              `json:"not_covered"`
 		Versions   []versionBody         `json:"versions"`
 	} `json:"sources"`
 	Pools map[string]struct {
@@ -179,6 +180,7 @@ func (s *shownStatus) sources() table {
 		if is.SpoolError != "" {
 			notes = append(notes, is.SpoolError)
 		}
+		notes = append(notes, is.NotCovered...)
 		row[6] = strings.Join(notes, "; ")
 		t = append(t, row)
 	}

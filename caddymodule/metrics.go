@@ -104,6 +104,8 @@ var (
 	mapHeld          = desc("map_held", "1 while a set of maps is held because it would change too much.", "source")
 	mapHolds         = desc("map_holds_total", "Sets of maps that were held.", "source")
 	mapIncoming      = desc("map_incoming_share", "The share of the content for which maps decide that come in force by degrees; 0 where none do.", "source")
+	sourceServer     = desc("source_server", "The place of the server in use, from 1 in order of preference.", "source")
+	spoolFailing     = desc("spool_failing", "1 while the maps in force are not in the spool: they would not survive a restart.", "source")
 	mapBeyond        = desc("map_prefixes_beyond_only", "Prefixes of the map in force that are ignored because they are outside of the space that the source may speak for.", "source")
 	poolUnguidedFor  = desc("pool_without_guidance_seconds_total", "Time in which no source in force had a cost for the pool.", "pool")
 	documentReads    = desc("document_reads_total", "How often the content of a document was read, of directories, and of several servers, all together. Finding it unchanged is not reading.", "source", "document", "media_type")
@@ -131,7 +133,7 @@ var (
 // Describe implements prometheus.Collector.
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals, mapHeld, mapHolds, mapIncoming, mapBeyond, poolUnguidedFor,
+		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals, mapHeld, mapHolds, mapIncoming, mapBeyond, sourceServer, spoolFailing, poolUnguidedFor,
 		edgeState, edgeLoad, edgeChecks, edgeChecksFailed, edgeCapacity, edgeRate, edgeDemotions, poolUp, poolPanic, poolUnguided, poolDivided, poolHot, suspectSelf,
 		documentReads, documentBytes, geoCacheEntries, geoCacheHits, geoCacheMisses, geoBuilt, geoRefused,
 	} {
@@ -227,6 +229,8 @@ func collectSource(ch chan<- prometheus.Metric, name string, s feed.Status) {
 	counter(ch, mapChecks, s.Checks, name)
 	counter(ch, mapUpdates, s.Updates, name)
 	gauge(ch, mapHeld, boolean(s.Held != nil), name)
+	gauge(ch, sourceServer, float64(s.Server), name)
+	gauge(ch, spoolFailing, boolean(s.SpoolErr != nil), name)
 	counter(ch, mapHolds, s.Holds, name)
 	for _, reason := range feed.Refusals {
 		counter(ch, mapRefusals, s.Refusals[reason], name, string(reason))

@@ -7,12 +7,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -118,8 +122,22 @@ func (s *Source) openSpool(files []string, servers []*url.URL) (*spool.Spool, er
 	if folder == "" {
 		// Several Caddys may share a data directory.
 		folder = filepath.Join(caddy.AppDataDir(), "altoroute", "spool", fmt.Sprintf("%s-%016x", s.Name, xxhash.Sum64(identity)))
+		s.tellOtherSpools(folder)
 	}
 	return spool.New(spool.Config{Folder: folder, Source: string(identity)})
+}
+
+// tellOtherSpools logs that a source begins without any maps, where those are at hand that
+// it had when it was configured otherwise.
+func (s *Source) tellOtherSpools(folder string) {
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	others, _ := filepath.Glob(filepath.Join(filepath.Dir(folder), s.Name+"-"+strings.Repeat("[0-9a-f]", 16))) // the pattern is right
+	if len(others) > 0 {
+		slog.New(poolLog).Warn("the source was configured otherwise before: what was spooled then is not used, and may be removed",
+			slog.String("source", s.Name), slog.Any("folders", others))
+	}
 }
 
 // acquire takes a reference to the value of an identity, made if there is none

@@ -57,6 +57,8 @@ type sourceBody struct {
 	Incoming   *incomingBody `json:"incoming,omitempty"`
 	// SetAside is the version that was dropped or replaced by hand.
 	SetAside *altoroute.VersionTag `json:"set_aside,omitempty"`
+	// NotCovered tells what is configured that the maps do not cover, of many the first.
+	NotCovered []string `json:"not_covered,omitempty"`
 	// Versions are on disk and can be put back, the newest first.
 	Versions []versionBody `json:"versions,omitempty"`
 }
@@ -286,6 +288,11 @@ func (a *App) describeSource(at *attached) sourceBody {
 	s := a.sourceStatus(at)
 	body := sourceBody{Kind: s.Kind, State: s.State(), Resources: []resourceBody{}}
 	if s.Maps != nil {
+		for _, err := range at.uncovered(s.Maps) {
+			if len(body.NotCovered) < maxWarnings {
+				body.NotCovered = append(body.NotCovered, err.Error())
+			}
+		}
 		n := s.Maps.Network
 		body.NetworkMap = &networkMapBody{VersionTag: n.Tag(), PIDs: n.PIDs(), Prefixes: n.Prefixes()}
 		for i, c := range s.Maps.Costs {
