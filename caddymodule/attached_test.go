@@ -88,7 +88,9 @@ func TestSpoolOfAnotherConfiguration(t *testing.T) {
 	}
 	c := start(t, newFolder(t), ours(""), "")
 	eventually(t, "the maps are kept", func() bool { return len(c.source("isp").Versions) == 1 })
-	told := func() int { return len(c.logged(`"level":"warn"`, "configured otherwise", `"source":"isp"`, "/spool/isp-")) }
+	told := func() int {
+		return len(c.logged(`"level":"warn"`, "configured otherwise", `"source":"isp"`, "/spool/isp-"))
+	}
 	must(t, c.load(ours("refresh 1m"), ""))
 	if n := told(); n != 0 {
 		t.Errorf("it is told %d times that the maps are elsewhere", n)
