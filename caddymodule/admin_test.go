@@ -167,6 +167,7 @@ func TestStatus(t *testing.T) {
 				"network_map": {"resource_id": "net", "tag": "1", "pids": 6, "prefixes": 7},
 				"cost_maps": [{"cost_mode": "numerical", "cost_metric": "routingcost", "costs": 7, "ranks": true}],
 				"resources": [`+document("", "{{dir}}/net.json", "networkmap")+`, `+document("", "{{dir}}/cost.json", "costmap")+`],
+				"not_covered": ["edge par: the cost map of source own has no cost from its PID \"cc-nl\""],
 				"age_seconds": null, "last_contact": null, "next_look": null},
 			"isp": {
 				"kind": "server", "state": "fresh",
@@ -176,7 +177,8 @@ func TestStatus(t *testing.T) {
 					`+document("", server.Directory().String(), "directory")+`,
 					`+document(`"resource_id": "net", `, server.URL+"/networkmap/net", "networkmap")+`,
 					`+document(`"resource_id": "cost", `, server.URL+"/costmap/cost", "costmap")+`],
-				"age_seconds": null, "last_contact": null, "next_look": null, "prefixes_beyond_only": 5},
+				"age_seconds": null, "last_contact": null, "next_look": null, "prefixes_beyond_only": 5,
+				"not_covered": ["edge par: the cost map of source isp has no cost from its PID \"cc-nl\""]},
 			"silent": {
 				"kind": "server", "state": "none",
 				"resources": [{"location": "http://127.0.0.1:1/directory", "media_type": "application/alto-directory+json", "reads": 0}],

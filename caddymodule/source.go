@@ -175,7 +175,15 @@ func (s *Source) config() (altoroute.Source, error) {
 			return fail("file %s is named twice: remove one", file)
 		}
 	}
+	if s.NetworkMap != "" {
+		if err := alto.CheckResourceID(s.NetworkMap); err != nil {
+			return fail("network_map: %w", err)
+		}
+	}
 	if c := s.Cost; c != nil {
+		if c.Metric == "numerical" || c.Metric == "ordinal" {
+			return fail("cost: %s is a mode: write the metric first, as in routingcost %[1]s", c.Metric)
+		}
 		if err := alto.CheckCostMetric(c.Metric); err != nil {
 			return fail("cost: %w", err)
 		}

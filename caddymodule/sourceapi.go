@@ -125,6 +125,9 @@ the one that it replaces is put aside, until the source has another`,
 		return c.set("source", change, &answer, func() string {
 			is := answer.Status
 			text := fmt.Sprintf("source %s: %s", answer.Source, is.State)
+			if args[1] == doLook {
+				text = fmt.Sprintf("source %s is being looked at; it was %s", answer.Source, is.State)
+			}
 			if is.NetworkMap != nil {
 				text += ", version " + is.NetworkMap.Tag
 			}

@@ -79,7 +79,7 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 		return err
 	}
 	if err != nil {
-		return d.fault(noAnswer(err), err)
+		return d.fault(noAnswer(err), advise(err))
 	}
 	defer body.Close()
 	digest := xxhash.New()

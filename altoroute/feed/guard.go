@@ -225,15 +225,22 @@ func percent(part, whole int) string { return fmt.Sprintf("%.0f %%", 100*float64
 
 // hold keeps a set from being in force.
 func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time.Time) []Event {
-	since := now
-	if f.held != nil {
-		since = f.status.Held.Since // a map that changes all the time is not held for ever
-	} else if x := f.heldBefore(made); x != nil {
-		since = x.Since
+	held := &Held{Maps: made.maps, Since: now, Reasons: reasons, Shift: shift}
+	wait := cmp.Or(f.cfg.Guard.Hold, DefaultHold)
+	least := now
+	switch before := f.heldBefore(made); {
+	case before != nil:
+		held.Since = before.Since
+	case f.held != nil:
+		// Maps that change all the time are not held for ever, but somebody must have
+		// the time to look at the last of them.
+		held.Since = f.status.Held.Since
+		if !made.is(f.held.describe(now, nil)) {
+			least = earlier(now.Add(wait/4), held.Since.Add(2*wait))
+		}
 	}
-	held := &Held{Maps: made.maps, Since: since, Reasons: reasons, Shift: shift}
-	if wait := cmp.Or(f.cfg.Guard.Hold, DefaultHold); wait > 0 {
-		held.Until = since.Add(wait)
+	if wait > 0 {
+		held.Until = later(held.Since.Add(wait), least)
 	}
 	f.held, f.status.Held = made, held
 	f.status.Holds++
@@ -245,6 +252,20 @@ func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time
 	f.cfg.Logger.Warn("maps held, the last good ones stay in force", slog.String("source", f.cfg.Name),
 		slog.String("tag", tag.Tag), slog.String("reasons", why), slog.String("until", until))
 	return []Event{{Kind: MapHeld, Source: f.cfg.Name, Tag: tag, Reason: why}}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // unhold forgets the set that is held, for a reason.

@@ -5,9 +5,11 @@ package feed
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
@@ -200,6 +202,23 @@ func noAnswer(err error) Refusal {
 		return Untrusted
 	}
 	return Unavailable
+}
+
+// advise names the option that may help, where a server and the client do not trust each
+// other.
+func advise(err error) error {
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	status, _ := errors.AsType[*alto.StatusError](err)
+	switch {
+	case unknown:
+		return fmt.Errorf("%w: see ca", err)
+	case alert:
+		return fmt.Errorf("%w: see auth cert", err)
+	case status != nil && status.Status == http.StatusUnauthorized:
+		return fmt.Errorf("%w: see auth", err)
+	}
+	return err
 }
 
 // An Error says which document was refused and why.

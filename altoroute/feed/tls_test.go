@@ -4,8 +4,13 @@
 package feed
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
@@ -42,5 +47,23 @@ func TestTLSFaults(t *testing.T) {
 			}
 			s.wants("none", None, c.word)
 		})
+	}
+}
+
+// Where a server and the client do not trust each other, the error names the option.
+func TestAdvice(t *testing.T) {
+	for want, err := range map[string]error{
+		"unknown authority: see ca": fmt.Errorf("tls: %w", x509.UnknownAuthorityError{}),
+		"see auth cert":             fmt.Errorf("remote error: %w", tls.AlertError(116)),
+		"Unauthorized":              &alto.StatusError{Status: http.StatusUnauthorized},
+		"503 Service Unavailable":   &alto.StatusError{Status: http.StatusServiceUnavailable},
+		"connection refused":        errors.New("connection refused"),
+	} {
+		if got := advise(err); !strings.Contains(got.Error(), want) || !errors.Is(got, err) {
+			t.Errorf("%v, want %q", got, want)
+		}
+	}
+	if got := advise(&alto.StatusError{Status: http.StatusUnauthorized}).Error(); !strings.HasSuffix(got, ": see auth") {
+		t.Error(got)
 	}
 }
