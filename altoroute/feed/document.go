@@ -269,10 +269,10 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 	return d.costs, warnings, nil
 }
 
-// takeRows takes over the costs of a set of the same content: it may have been given
-// more rows since.
-func (d *document) takeRows(s *set) {
-	if s == nil || !d.seen {
+// takeRows takes over the costs of a set of the same content and network map: it may
+// have been given more rows since.
+func (d *document) takeRows(s *set, network *altoroute.NetworkMap) {
+	if s == nil || !d.seen || s.maps.Network != network {
 		return
 	}
 	if i := slices.Index(s.sums[1:], d.sum); i >= 0 {

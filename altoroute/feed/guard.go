@@ -234,7 +234,7 @@ func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time
 	case f.held != nil:
 		// Maps that change all the time are not held for ever, but somebody must have
 		// the time to look at the last of them.
-		held.Since = f.status.Held.Since
+		held.Since, least = f.status.Held.Since, f.status.Held.Until
 		if !made.is(f.held.describe(now, nil)) {
 			least = earlier(now.Add(wait/4), held.Since.Add(2*wait))
 		}

@@ -147,7 +147,7 @@ func (c *chaos) listen(rows ...string) (stop func()) {
 // act does one thing that people do.
 func (c *chaos) act() {
 	c.delay()
-	switch c.intN(8) {
+	switch c.intN(9) {
 	case 0:
 		stop := c.listen([]string{"b", "c", "addressless"}[c.intN(3)])
 		c.delay()
@@ -179,6 +179,16 @@ func (c *chaos) act() {
 		if status.Held != nil {
 			c.check(status.Held.Maps)
 		}
+	case 6:
+		heir, err := New(c.feed.cfg)
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		heir.Inherit(c.feed)
+		c.check(heir.Maps())
+		c.check(heir.Status().Incoming)
+		c.count("inherited")
 	default:
 		c.next()
 	}
@@ -261,7 +271,7 @@ func TestFetchesInterleaved(t *testing.T) {
 	if done["interleaved"] != interleavings {
 		t.Errorf("%d interleavings, want %d", done["interleaved"], interleavings)
 	}
-	for _, what := range []string{"lost", "published", "told", "came in by a ramp", "released", "dropped", "put back"} {
+	for _, what := range []string{"lost", "published", "told", "came in by a ramp", "released", "dropped", "put back", "inherited"} {
 		if done[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}

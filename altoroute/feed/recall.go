@@ -186,15 +186,16 @@ func (f *Feed) load(s *spool.Set) (*set, error) {
 // or is down.
 func (f *Feed) widen() {
 	f.mu.Lock()
-	newest, stored := f.newest(), new(spool.Set)
+	newest := f.newest()
+	var wide set
 	if newest != nil {
-		stored.Documents = newest.spooled
+		wide = *newest
 	}
 	f.mu.Unlock()
 	if newest == nil || f.cfg.Spool == nil {
 		return
 	}
-	network := newest.maps.Network
+	network, stored := newest.maps.Network, &spool.Set{Documents: wide.spooled}
 	rows := f.rows(network)
 	if keepsRows(newest.maps, rows) || slices.ContainsFunc(stored.Documents, func(d spool.Document) bool { return d.Filtered }) {
 		return
@@ -204,7 +205,6 @@ func (f *Feed) widen() {
 		return // it was not written yet
 	}
 	defer release()
-	wide := *newest
 	wide.maps = &altoroute.Maps{Network: network}
 	for _, d := range stored.Documents {
 		if d.Role != spool.CostMap {

@@ -204,7 +204,7 @@ func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
 	f.mu.Unlock()
 	made := &set{maps: &altoroute.Maps{Network: network}, docs: []*document{networkDoc}}
 	for _, d := range costDocs {
-		d.takeRows(newest)
+		d.takeRows(newest, network)
 		costs, warnings, err := d.readCostMap(ctx, network, rows)
 		f.warn(warnings)
 		if err != nil {

@@ -493,3 +493,21 @@ func TestInherit(t *testing.T) {
 		}
 	})
 }
+
+// Putting back what the source has is not a reason to ask for it again and again.
+func TestPutBackToWhatTheSourceHas(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	w.server.Publish(guidance("2", 2))
+	s.wants("2 num2", Fresh, "")
+	s.must(s.PutBack(0))
+	s.wants("1 num1", Stale, "")
+	w.server.Publish(guidance("1", 1))
+	s.wants("1 num1", Fresh, "")
+	before := w.server.Count(costPath)
+	for range 3 {
+		s.wants("1 num1", Fresh, "")
+	}
+	if got := w.server.Count(costPath); got.NotModified != before.NotModified+3 {
+		t.Errorf("asked %+v after %+v, want three more of 304", got, before)
+	}
+}

@@ -247,12 +247,12 @@ const avoidFilter = time.Hour
 // avoidsFilter reports whether a fault is of a filtered cost map that a whole one can
 // stand in for. For a while it does then.
 func (o *serverOrigin) avoidsFilter(err error) bool {
-	if len(o.costs) == 0 || !isOf(err, o.costs[0]) {
+	if o.closure == nil || len(o.costs) == 0 || !isOf(err, o.costs[0]) {
 		return false
 	}
 	opener, _ := o.costs[0].open.(*serverOpener)
-	whole := o.closure.CostMaps(o.network.status.ResourceID, *o.costs[0].promised)[0]
-	if opener.filter == nil || whole.Accepts != "" {
+	entries := o.closure.CostMaps(o.network.status.ResourceID, *o.costs[0].promised) // what is fetched whole comes first
+	if opener.filter == nil || len(entries) == 0 || entries[0].Accepts != "" {
 		return false
 	}
 	o.wholeUntil = time.Now().Add(avoidFilter)
