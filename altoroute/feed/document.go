@@ -139,18 +139,21 @@ func (d *document) keepStored(stored *spool.Writer) {
 
 // copyToSpool has the spool keep the content that was read last, unless there is other
 // content now.
-func (d *document) copyToSpool(ctx context.Context) {
+//
+// An error is that of the spool.
+func (d *document) copyToSpool(ctx context.Context) error {
 	body, err := d.open.open(ctx, false)
 	if err != nil {
-		return // the next look tells
+		return nil // the next look tells
 	}
 	defer body.Close()
 	digest, stored := xxhash.New(), d.cfg.Spool.NewWriter()
 	if _, err := io.Copy(io.MultiWriter(digest, stored), body); err != nil || digest.Sum64() != d.sum {
 		stored.Discard()
-		return
+		return nil // likewise
 	}
-	d.keepStored(stored)
+	d.content, err = stored.Keep()
+	return err
 }
 
 // log writes a line for each request to a server.

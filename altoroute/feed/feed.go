@@ -99,7 +99,8 @@ type Feed struct {
 
 	mu     sync.Mutex // guards what follows
 	status Status
-	told   string // what was logged last: a fault that lasts is logged once
+	passed time.Time // up to when what happens by time alone has happened
+	told   string    // what was logged last: a fault that lasts is logged once
 	// The set in force, the one that it gives way to by a ramp, and the one that is
 	// held; nil where there is none.
 	base, incoming, held *set
@@ -290,9 +291,13 @@ func (f *Feed) Stop() {
 	}
 	stop()
 	<-stopped
-	if f.cfg.Spool != nil {
-		f.cfg.Spool.DiscardExcept(nil)
+	if f.cfg.Spool == nil {
+		return
 	}
+	f.cycle.Lock()
+	defer f.cycle.Unlock()
+	f.store(time.Now()) // what was done by hand since the last look
+	f.cfg.Spool.DiscardExcept(nil)
 }
 
 // follow looks for changes until the context ends, and does what happens by time alone
@@ -311,13 +316,14 @@ func (f *Feed) follow(ctx context.Context, wait time.Duration) {
 			due = !time.Now().Before(s.Next)
 		case <-f.wake:
 		}
+		// Before the source is asked, which may take its time: what was done by hand is
+		// to be stored.
+		f.cycle.Lock()
+		f.elapse(time.Now())
+		f.cycle.Unlock()
 		if due {
 			err := f.refresh(ctx)
 			f.schedule(time.Now(), err)
-		} else {
-			f.cycle.Lock()
-			f.elapse(time.Now())
-			f.cycle.Unlock()
 		}
 		timer.Reset(f.wait(time.Now()))
 	}
@@ -365,7 +371,7 @@ func (f *Feed) wait(now time.Time) time.Duration {
 	defer f.mu.Unlock()
 	wait := f.status.Next.Sub(now)
 	for _, at := range []time.Time{f.heldUntil(), f.settled(), f.status.expires(f.cfg.Expire)} {
-		if !at.IsZero() && at.After(now) {
+		if at.After(f.passed) {
 			wait = min(wait, at.Sub(now))
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
@@ -35,6 +37,14 @@ type answered struct {
 	validators alto.Validators
 	// fresh is until when the server need not be asked; zero where it does not say.
 	fresh time.Time
+}
+
+// filterSum tells what costs are asked for; 0 is all.
+func (o *serverOpener) filterSum() uint64 {
+	if o.filter == nil {
+		return 0
+	}
+	return xxhash.Sum64(o.filter)
 }
 
 // asks reports whether another opener makes the same request.
@@ -63,6 +73,8 @@ func (o *serverOpener) open(ctx context.Context, conditional bool) (io.ReadClose
 	if err != nil {
 		if refused, ok := errors.AsType[*alto.StatusError](err); ok {
 			o.status = refused.Status
+		} else if _, ok := errors.AsType[*alto.KindError](err); ok {
+			o.status = http.StatusOK
 		}
 		// The URL is named by the client, and the document is too.
 		if cause := errors.Unwrap(err); cause != nil {

@@ -67,8 +67,9 @@ type Held struct {
 func (f *Feed) admit(made *set, now time.Time) {
 	rows := f.rows(made.maps.Network)
 	f.mu.Lock()
-	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || f.held.same(made, rows) || made.is(f.aside)
-	ramp := f.rampBefore(made)
+	isHeld := f.held.same(made, rows) && len(f.before) == 0 // else it is judged by this Feed first
+	newest, known := f.newest(), f.base.same(made, rows) || f.incoming.same(made, rows) || isHeld || made.is(f.aside)
+	ramp := f.rampBefore(made, now)
 	f.mu.Unlock()
 	var reasons []string
 	var shift altoroute.Shift
@@ -84,14 +85,15 @@ func (f *Feed) admit(made *set, now time.Time) {
 	case made.is(f.aside): // also where rows are wanted that it lacks
 		f.unhold("the source has what was put aside")
 		f.aside = made.describe(f.aside.Since, nil) // as it was asked for now
-	case f.held.same(made, rows):
+	case isHeld && f.held.same(made, rows):
 	case f.incoming.same(made, rows):
 		f.unhold("the source has what is coming in")
 	case f.base.same(made, rows):
 		f.unhold("the source has what is in force")
-		f.incoming, f.status.Ramp = nil, altoroute.Ramp{}     // it thought better of it
-		f.base.docs, f.base.spooled = made.docs, made.spooled // of the origin in use, which confirms them
+		f.incoming, f.status.Ramp = nil, altoroute.Ramp{} // it thought better of it
+		f.base.confirm(made)
 		f.aside = nil
+	case known: // until something was done by hand just now: the next look tells
 	case len(reasons) > 0:
 		events = f.hold(made, reasons, shift, now)
 	default:
@@ -99,6 +101,18 @@ func (f *Feed) admit(made *set, now time.Time) {
 		events = f.letIn(made, ramp, now)
 	}
 	f.before = nil
+}
+
+// confirm takes over the documents of a set of the same content: those of the origin in
+// use.
+func (s *set) confirm(made *set) {
+	for i, d := range made.docs {
+		if d.content == (spool.Content{}) { // files, which are not copied again
+			d.content = s.spooled[i].Content
+			made.spooled[i].Content = d.content
+		}
+	}
+	s.docs, s.spooled, s.filter = made.docs, made.spooled, made.filter
 }
 
 // is reports whether a set is what was not in force. Where other costs were asked for, their
@@ -113,12 +127,17 @@ func (s *set) describe(since time.Time, reasons []string) *spool.NotInForce {
 }
 
 // rampBefore returns the ramp by which a set was coming in before this Feed was; zero is
-// that it was not. f.mu must be held.
-func (f *Feed) rampBefore(made *set) altoroute.Ramp {
+// that it was not. Where its time has passed and nothing of it is in force, it begins
+// anew. f.mu must be held.
+func (f *Feed) rampBefore(made *set, now time.Time) altoroute.Ramp {
 	for _, x := range f.before {
-		if x.Over > 0 && made.is(&x) {
-			return altoroute.Ramp{Since: x.Since, Over: x.Over}
+		if x.Over == 0 || !made.is(&x) {
+			continue
 		}
+		if ramp := (altoroute.Ramp{Since: x.Since, Over: x.Over}); now.Before(x.Since.Add(x.Over)) {
+			return ramp
+		}
+		return altoroute.Ramp{Since: now, Over: x.Over}
 	}
 	return altoroute.Ramp{}
 }
@@ -226,8 +245,8 @@ func percent(part, whole int) string { return fmt.Sprintf("%.0f %%", 100*float64
 // hold keeps a set from being in force.
 func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time.Time) []Event {
 	held := &Held{Maps: made.maps, Since: now, Reasons: reasons, Shift: shift}
-	wait := cmp.Or(f.cfg.Guard.Hold, DefaultHold)
 	least := now
+	wait := f.holdFor()
 	switch before := f.heldBefore(made); {
 	case before != nil:
 		held.Since = before.Since
@@ -239,9 +258,7 @@ func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time
 			least = earlier(now.Add(wait/4), held.Since.Add(2*wait))
 		}
 	}
-	if wait > 0 {
-		held.Until = later(held.Since.Add(wait), least)
-	}
+	held.Until = f.until(held.Since, least)
 	f.held, f.status.Held = made, held
 	f.status.Holds++
 	tag, why := made.maps.Network.Tag(), strings.Join(reasons, "; ")
@@ -252,6 +269,18 @@ func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time
 	f.cfg.Logger.Warn("maps held, the last good ones stay in force", slog.String("source", f.cfg.Name),
 		slog.String("tag", tag.Tag), slog.String("reasons", why), slog.String("until", until))
 	return []Event{{Kind: MapHeld, Source: f.cfg.Name, Tag: tag, Reason: why}}
+}
+
+// holdFor returns how long a set is held; less than zero is for ever.
+func (f *Feed) holdFor() time.Duration { return cmp.Or(f.cfg.Guard.Hold, DefaultHold) }
+
+// until returns when a set that is held since a time is let in, not before another time;
+// zero is never.
+func (f *Feed) until(since, least time.Time) time.Time {
+	if f.holdFor() < 0 {
+		return time.Time{}
+	}
+	return later(since.Add(f.holdFor()), least)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -322,6 +351,7 @@ func (f *Feed) pass(now time.Time) {
 	defer func() { f.notify(events) }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.passed = now
 	if until := f.heldUntil(); !until.IsZero() && !now.Before(until) {
 		held := f.held
 		f.held, f.status.Held = nil, nil

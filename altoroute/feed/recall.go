@@ -61,6 +61,10 @@ func (f *Feed) recall(fault error) {
 	}
 	source := slog.String("source", f.cfg.Name)
 	sets, unusable := f.cfg.Spool.Sets()
+	var others []spool.NotInForce
+	if len(sets) > 0 {
+		others = sets[0].NotInForce // also where its own documents are damaged
+	}
 	for _, err := range unusable {
 		f.cfg.Logger.Error("the spool cannot be used whole", source, slog.Any("error", err))
 	}
@@ -72,7 +76,8 @@ func (f *Feed) recall(fault error) {
 		}
 		// As old as its oldest part.
 		contact := slices.MinFunc(s.Documents, func(a, b spool.Document) int { return a.FetchedAt.Compare(b.FetchedAt) }).FetchedAt
-		if !f.begin(made, s, contact) {
+		incoming, held := f.loadOthers(s, others)
+		if !f.begin(made, s.InForce, contact, others, incoming, held) {
 			return
 		}
 		f.cfg.Logger.Warn("maps are those of the spool", source,
@@ -80,13 +85,34 @@ func (f *Feed) recall(fault error) {
 		if fault != nil {
 			f.tell(fault, true)
 		}
-		f.pass(time.Now()) // they may be too old
+		f.pass(time.Now()) // they may be too old, and what is held may be let in by now
 		return
 	}
 }
 
-// begin puts a set of the spool in force, if there is none meanwhile.
-func (f *Feed) begin(made *set, s *spool.Set, contact time.Time) bool {
+// loadOthers reads the sets of the spool that were coming in and held, where they are at
+// hand.
+func (f *Feed) loadOthers(s *spool.Set, others []spool.NotInForce) (incoming, held *set) {
+	for _, x := range others {
+		if len(x.Documents) == 0 {
+			continue
+		}
+		made, err := f.load(&spool.Set{Sequence: s.Sequence, Documents: x.Documents})
+		switch {
+		case err != nil:
+			f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
+		case x.Over > 0:
+			incoming = made
+		case len(x.Reasons) > 0:
+			held = made
+		}
+	}
+	return incoming, held
+}
+
+// begin puts a set of the spool in force, if there is none meanwhile, and goes on with
+// what was not in force.
+func (f *Feed) begin(made *set, since, contact time.Time, others []spool.NotInForce, incoming, held *set) bool {
 	f.cycle.Lock()
 	defer f.cycle.Unlock()
 	f.mu.Lock()
@@ -94,14 +120,23 @@ func (f *Feed) begin(made *set, s *spool.Set, contact time.Time) bool {
 	if f.base != nil {
 		return false
 	}
-	f.adopt(made)
-	f.stored, f.others, f.base = made, s.NotInForce, made
-	f.status.Spooled, f.status.Since, f.status.LastContact = true, s.InForce, contact
-	f.resume(s.NotInForce)
+	f.adopt(cmp.Or(incoming, made))
+	f.stored, f.others, f.base = made, others, made
+	f.status.Spooled, f.status.Since, f.status.LastContact = true, since, contact
+	f.resume(others)
+	for _, x := range f.before {
+		switch {
+		case x.Over > 0 && incoming != nil:
+			f.incoming, f.status.Ramp = incoming, altoroute.Ramp{Since: x.Since, Over: x.Over}
+		case x.Over == 0 && held != nil:
+			f.held = held
+			f.status.Held = &Held{Maps: held.maps, Since: x.Since, Until: f.until(x.Since, x.Since), Reasons: x.Reasons}
+		}
+	}
 	return true
 }
 
-// resume goes on with what was not in force before. f.mu must be held.
+// resume remembers what was not in force before. f.mu must be held.
 func (f *Feed) resume(others []spool.NotInForce) {
 	for _, x := range others {
 		if x.Over == 0 && len(x.Reasons) == 0 {
@@ -118,20 +153,26 @@ func (f *Feed) resume(others []spool.NotInForce) {
 func (f *Feed) Inherit(from *Feed) {
 	from.mu.Lock()
 	from.settle(time.Now())
-	base, incoming, others, was := from.base.handOver(), from.incoming.handOver(), from.notInForce(), from.status
+	base, incoming, held, others, was := from.base.handOver(), from.incoming.handOver(), from.held.handOver(), from.notInForce(), from.status
 	from.mu.Unlock()
 	if base == nil {
 		return
 	}
 	f.cycle.Lock()
-	defer f.cycle.Unlock()
 	f.adopt(cmp.Or(incoming, base))
+	f.cycle.Unlock()
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.base, f.incoming = base, incoming
+	f.base, f.incoming, f.held = base, incoming, held
 	f.status.Since, f.status.LastContact, f.status.Ramp = was.Since, was.LastContact, was.Ramp
 	f.status.Err, f.status.Spooled = was.Err, was.Spooled
+	if held != nil {
+		is := *was.Held
+		is.Until = f.until(is.Since, is.Since)
+		f.status.Held = &is
+	}
 	f.resume(others)
+	f.mu.Unlock()
+	f.pass(time.Now())
 }
 
 // handOver returns a set for another Feed, without the documents of this one.
@@ -150,6 +191,9 @@ func (f *Feed) load(s *spool.Set) (*set, error) {
 	}
 	defer release()
 	made := &set{maps: new(altoroute.Maps)}
+	for _, stored := range s.Documents {
+		made.filter ^= stored.Filter
+	}
 	var network *document
 	var rows []string
 	for _, stored := range s.Documents { // the network map first, as it was committed
@@ -186,18 +230,17 @@ func (f *Feed) load(s *spool.Set) (*set, error) {
 // or is down.
 func (f *Feed) widen() {
 	f.mu.Lock()
-	newest := f.newest()
-	var wide set
+	newest, stored := f.newest(), new(spool.Set)
 	if newest != nil {
-		wide = *newest
+		stored.Documents = newest.spooled
 	}
 	f.mu.Unlock()
 	if newest == nil || f.cfg.Spool == nil {
 		return
 	}
-	network, stored := newest.maps.Network, &spool.Set{Documents: wide.spooled}
+	network := newest.maps.Network
 	rows := f.rows(network)
-	if keepsRows(newest.maps, rows) || slices.ContainsFunc(stored.Documents, func(d spool.Document) bool { return d.Filtered }) {
+	if keepsRows(newest.maps, rows) || slices.ContainsFunc(stored.Documents, func(d spool.Document) bool { return d.Filter != 0 }) {
 		return
 	}
 	release, err := f.cfg.Spool.Hold(stored)
@@ -205,7 +248,7 @@ func (f *Feed) widen() {
 		return // it was not written yet
 	}
 	defer release()
-	wide.maps = &altoroute.Maps{Network: network}
+	maps := &altoroute.Maps{Network: network}
 	for _, d := range stored.Documents {
 		if d.Role != spool.CostMap {
 			continue
@@ -215,10 +258,12 @@ func (f *Feed) widen() {
 			f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
 			return
 		}
-		wide.maps.Costs = append(wide.maps.Costs, costs)
+		maps.Costs = append(maps.Costs, costs)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	wide := *newest
+	wide.maps = maps
 	switch newest {
 	case f.base:
 		f.base = &wide
@@ -238,7 +283,8 @@ func (f *Feed) document(stored *spool.Document) *document {
 // current one. The cycle must be held.
 func (f *Feed) adopt(s *set) {
 	o, _ := f.origins[0].origin.(*serverOrigin)
-	if o == nil || o.network != nil || len(s.spooled) != 2 {
+	// A filtered cost map is asked for anew, as it cannot be confirmed.
+	if o == nil || o.network != nil || len(s.spooled) != 2 || s.filter != 0 {
 		return
 	}
 	docs := make([]*document, 0, len(s.spooled))
@@ -276,6 +322,23 @@ func sameContents(a, b []spool.Document) bool {
 	return slices.EqualFunc(a, b, func(a, b spool.Document) bool { return a.Content == b.Content })
 }
 
+// sourceHas describes what the source had last, as far as is known: nil is nothing. f.mu
+// must be held.
+func (f *Feed) sourceHas(now time.Time) *spool.NotInForce {
+	switch newest := f.newest(); {
+	case f.held != nil:
+		return f.held.describe(now, nil)
+	case f.aside != nil:
+		return f.aside
+	case len(f.before) > 0:
+		last := f.before[len(f.before)-1]
+		return &spool.NotInForce{VersionTag: last.VersionTag, Sums: last.Sums, Filter: last.Filter, Since: now}
+	case newest != nil:
+		return newest.describe(now, nil)
+	}
+	return nil
+}
+
 // PutBack puts an earlier set in force again, of those that Versions names; 0 is the
 // one before the newest. The set that it replaces is put aside: it does not come back
 // before the source has another one.
@@ -305,12 +368,12 @@ func (f *Feed) PutBack(sequence uint64) error {
 	}
 	now := time.Now()
 	f.mu.Lock()
-	before := cmp.Or(f.held, f.newest())
+	aside := f.sourceHas(now)
 	f.held, f.status.Held = nil, nil
 	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
 	events := f.letIn(made, altoroute.Ramp{}, now)
-	if f.before = nil; !made.same(before, nil) {
-		f.aside = before.describe(now, nil)
+	if f.before = nil; aside != nil && !made.is(aside) {
+		f.aside = aside
 	}
 	f.mu.Unlock()
 	f.notify(events)

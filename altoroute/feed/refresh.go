@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
@@ -172,8 +170,8 @@ func (f *Feed) from(ctx context.Context, p *place) (*set, error) {
 		return made, err
 	}
 	reason := refusalOf(err)
-	again := reason == Mismatch || // the network map may have moved between our two requests
-		server.avoidsFilter(err) ||
+	avoids := reason != Mismatch && server.avoidsFilter(err)
+	again := avoids || reason == Mismatch || // the network map may have moved between our two requests
 		server.lacks(err) && p.failures == 0 // later its directories are read anew by each look
 	if reason.ofContent() {
 		p.forget(p.failures%forgetAfter == forgetAfter-1)
@@ -181,7 +179,11 @@ func (f *Feed) from(ctx context.Context, p *place) (*set, error) {
 	if !again {
 		return nil, err
 	}
-	return f.read(ctx, p)
+	made, err = f.read(ctx, p)
+	if avoids && err != nil {
+		server.wholeUntil = time.Time{} // the whole one is no better
+	}
+	return made, err
 }
 
 func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
@@ -217,8 +219,8 @@ func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
 		return nil, err
 	}
 	for _, d := range made.docs {
-		if opener, ok := d.open.(*serverOpener); ok && opener.filter != nil {
-			made.filter = xxhash.Sum64(opener.filter)
+		if opener, ok := d.open.(*serverOpener); ok {
+			made.filter ^= opener.filterSum()
 		}
 		made.sums = append(made.sums, d.sum)
 		made.spooled = append(made.spooled, d.describeStored())

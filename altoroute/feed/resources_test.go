@@ -242,3 +242,38 @@ func TestFilterIsBroken(t *testing.T) {
 		}
 	})
 }
+
+// A filtered cost map may be at the URL of the directory: the media types tell (RFC 7285
+// §9.2.2).
+func TestFilterAtTheDirectory(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	g := filtered("2", 2)
+	g.Filtered[0].Path = altotest.DirectoryPath
+	w.server.Publish(g)
+	s.wants("2 num2", Fresh, "")
+	g.Filtered, g.CostMaps = nil, nil
+	w.server.Publish(g)
+	s.wants("2 num2", Stale, "there is no cost map")
+	w.set(true)
+	s = s.again("a")
+	s.wants("2 num2", Stale, "no route to host")
+}
+
+// Where the whole cost map is no better, the filtered one is not left alone, and a server
+// that wants to be left alone is.
+func TestFilterIsBrokenAndSoIsAll(t *testing.T) {
+	w, s, _ := unwired(t, Config{})
+	w.server.Publish(filtered("2", 2))
+	w.server.Misbehave(costPath, altotest.StringCosts())
+	w.server.Misbehave(filteredPath, altotest.Status(http.StatusInternalServerError))
+	s.wants("1 num1", Stale, costPath)
+	w.server.Misbehave(filteredPath, nil)
+	s.wants("2 num2", Fresh, "")
+	w.server.Publish(filtered("3", 3))
+	w.server.Misbehave(filteredPath, altotest.RetryAfter(time.Hour))
+	asked := w.server.Count(costPath).Requests
+	s.wants("2 num2", Stale, "503")
+	if got := w.server.Count(costPath).Requests; got != asked {
+		t.Error("a server that wants to be left alone is asked for the whole cost map")
+	}
+}

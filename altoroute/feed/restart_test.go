@@ -4,6 +4,7 @@
 package feed
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,12 +34,15 @@ func TestHeldAfterARestart(t *testing.T) {
 
 		passes(20 * time.Minute)
 		s = s.again("a")
-		if status := s.Status(); version(status.Maps) != "1 num1" || status.Held != nil {
-			t.Errorf("in force is %s, held %v before the source was asked", version(status.Maps), status.Held)
+		if status := s.Status(); version(status.Maps) != "1 num1" || status.Held == nil || version(status.Held.Maps) != "2 num2" || !status.Held.Since.Equal(since) {
+			t.Errorf("in force is %s, held %+v before the source was asked", version(status.Maps), status.Held)
 		}
 		w.set(true)
 		s.wants("1 num1", Stale, "no route to host")
 		s = s.again("a") // an outage does not have it forgotten
+		if got := s.Status().Held; got == nil || version(got.Maps) != "2 num2" {
+			t.Errorf("held is %+v", got)
+		}
 		w.set(false)
 		s.wantsHeld("1 num1", "2 num2")
 		held := s.Status().Held
@@ -73,8 +77,232 @@ func TestHeldLongEnoughAfterARestart(t *testing.T) {
 		// Another set is judged for itself.
 		w.server.Publish(guidance("3", 3))
 		s = s.again("a")
-		s.wants("3 num3", Fresh, "")
+		s.wants("1 num1", Fresh, "")
+		if got := version(s.Status().Incoming); got != "3 num3" {
+			t.Errorf("coming in is %s, want what the source has, as far as what came in had come", got)
+		}
 	})
+}
+
+// With the server down, what is held can be let in by hand, and comes in by time, and a
+// ramp goes on.
+func TestRestartWhileAway(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		s.move(moved)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		w.set(true)
+		byHand := s.again("a")
+		s.cfg.Spool = spoolIn(t, folder)
+		s = s.again("a")
+		s.Start()
+		synctest.Wait()
+		passes(time.Hour + time.Minute)
+		if status := s.Status(); version(status.Maps) != "1 num1" || version(status.Incoming) != "2 num2" {
+			t.Errorf("in force is %s, coming in %s", version(status.Maps), version(status.Incoming))
+		}
+		s.Stop()
+		s = s.again("a")
+		status := s.Status()
+		if version(status.Maps) != "1 num1" || version(status.Incoming) != "2 num2" || time.Since(status.Ramp.Since) < 59*time.Second {
+			t.Errorf("in force is %s, coming in %s by %v", version(status.Maps), version(status.Incoming), status.Ramp)
+		}
+		if s.ramps[1] != status.Ramp {
+			t.Errorf("told of the ramps %v", s.ramps)
+		}
+		passes(10 * time.Minute)
+		s.wants("2 num2", Stale, "no route to host")
+		w.set(false)
+		s.wants("2 num2", Fresh, "")
+		s.must(byHand.Release())
+		if got := version(byHand.Maps()); got != "2 num2" {
+			t.Errorf("let in by hand is %s", got)
+		}
+	})
+}
+
+// What the source had last is what is put aside, whatever was done with it before.
+func TestPutBackPutsAsideWhatTheSourceHas(t *testing.T) {
+	for name, act := range map[string]func(w *wire, s *subject) *subject{
+		"held": func(_ *wire, s *subject) *subject { return s },
+		"dropped": func(_ *wire, s *subject) *subject {
+			s.must(s.Drop())
+			return s
+		},
+		"held before a restart": func(w *wire, s *subject) *subject {
+			w.set(true)
+			s = s.again("a")
+			s.wants("2 num2", Stale, "no route to host")
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+			w.server.Publish(guidance("2", 2))
+			s.wants("2 num2", Fresh, "")
+			s.move(moved)
+			w.server.Publish(guidance("3", 3))
+			s.wantsHeld("2 num2", "3 num3")
+			s = act(w, s)
+			s.move(altoroute.Shift{})
+			s.must(s.PutBack(0))
+			w.set(false)
+			for range 2 {
+				s.wantsHeld("1 num1", "none")
+				if got := s.Status().Aside.Tag; got != "3" {
+					t.Errorf("aside is %q", got)
+				}
+			}
+		})
+	}
+}
+
+// A version can be put back where none was in force.
+func TestPutBackWithoutAny(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "spool")
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+	w.set(true)
+	s.must(os.Rename(folder, folder+".away"))
+	s.cfg.Spool = spoolIn(t, folder)
+	f, err := New(s.cfg)
+	s.must(err)
+	if _, err := f.Watch(&watcherOf{}); f.Maps() != nil || err != nil {
+		t.Errorf("in force is %s, error %v", version(f.Maps()), err)
+	}
+	s.must(os.Rename(folder+".away", folder))
+	s.must(f.PutBack(0))
+	if status := f.Status(); version(status.Maps) != "1" || status.Aside != (altoroute.VersionTag{}) {
+		t.Errorf("in force is %s, aside %v", version(status.Maps), status.Aside)
+	}
+}
+
+// What was put aside keeps nothing else out, also where the costs were asked for by
+// rows.
+func TestAsideKeepsOutNothingElse(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		w.server.Publish(filtered("2", 2))
+		s.wants("2 num2", Fresh, "")
+		w.server.Publish(filtered("2", 3))
+		s.wants("2 num3", Fresh, "")
+		w.set(true)
+		s = s.again("a")
+		s.wants("2 num3", Stale, "no route to host")
+		sets, _ := s.cfg.Spool.Sets()
+		if sets[0].Documents[1].Filter == 0 {
+			t.Error("the spool takes it for a whole one")
+		}
+		s.must(s.PutBack(0))
+		w.set(false)
+		s.wants("2 num2", Stale, "")
+		w.server.Publish(filtered("2", 4))
+		s.wants("2 num4", Fresh, "")
+	})
+}
+
+// Files that are written anew with the same content can be put back from.
+func TestPutBackOfTouchedFiles(t *testing.T) {
+	d := newFolder(t)
+	d.put("net", networkDocument("1"))
+	d.put("cost", costDocument("1", 1, numerical))
+	s := watch(t, Config{Files: []string{d.file("net"), d.file("cost")}, Spool: spoolIn(t, d.file("spool")), Refresh: time.Hour}, "a")
+	s.Start()
+	s.wants("1 num1", Fresh, "")
+	d.put("net", networkDocument("2"))
+	d.put("cost", costDocument("2", 2, numerical))
+	s.wants("2 num2", Fresh, "")
+	d.touch("net")
+	d.touch("cost")
+	s.wants("2 num2", Fresh, "")
+	reads := s.reads()
+	s.wants("2 num2", Fresh, "")
+	if got := s.reads(); !slices.Equal(got, reads) {
+		t.Errorf("read %v times after %v", got, reads)
+	}
+	s.must(s.PutBack(0))
+	if status := s.Status(); version(status.Maps) != "1 num1" || status.Aside.Tag != "2" {
+		t.Errorf("in force is %s, aside %v", version(status.Maps), status.Aside)
+	}
+}
+
+// What is done by hand is stored although the source hangs.
+func TestHandWhileTheSourceHangs(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		w.server.Publish(guidance("2", 2))
+		s.wants("2 num2", Fresh, "")
+		s.Start()
+		synctest.Wait()
+		w.server.Misbehave("", altotest.Delay(time.Hour))
+		s.must(s.PutBack(0))
+		synctest.Wait()
+		if got := s.Versions(); got[0].Tag.Tag != "1" {
+			t.Errorf("versions %+v", got)
+		}
+		s.Stop()
+		s = s.again("a")
+		if status := s.Status(); version(status.Maps) != "1 num1" || status.Aside.Tag != "2" {
+			t.Errorf("in force is %s, aside %v", version(status.Maps), status.Aside)
+		}
+	})
+}
+
+// A set that was held long enough comes in at that time, whatever else takes time then.
+func TestHeldComesInOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Refresh: time.Hour, MinRefresh: time.Hour, Guard: Guard{Hold: 30 * time.Minute}})
+		slow := false
+		stop, err := s.Watch(&watcherOf{apply: func(*altoroute.Maps, altoroute.Ramp) {
+			if slow {
+				time.Sleep(2 * time.Second)
+			}
+		}, shift: func(*altoroute.Maps) altoroute.Shift { return moved }})
+		s.must(err)
+		t.Cleanup(stop)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		until := s.Status().Held.Until
+		s.Start()
+		synctest.Wait()
+		time.Sleep(time.Until(until) - time.Second)
+		slow = true
+		s.Feed.mu.Lock()
+		again := *s.base.maps
+		s.base.maps = &again // as if there were more rows
+		s.Feed.mu.Unlock()
+		s.Feed.look()
+		passes(time.Minute)
+		if got := version(s.Status().Incoming); got != "2 num2" {
+			t.Errorf("coming in is %s", got)
+		}
+		s.Stop()
+	})
+}
+
+// Damage of the newest set does not let in what was put aside.
+func TestAsideSurvivesDamage(t *testing.T) {
+	folder := t.TempDir()
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+	w.server.Publish(guidance("2", 2))
+	s.wants("2 num2", Fresh, "")
+	s.move(moved)
+	w.server.Publish(guidance("3", 3))
+	s.wantsHeld("2 num2", "3 num3")
+	s.must(s.Drop())
+	s.wantsHeld("2 num2", "none")
+	sets, _ := s.cfg.Spool.Sets()
+	sum := sets[0].Documents[1].Content.SHA256
+	flip(t, filepath.Join(folder, "doc-"+hex.EncodeToString(sum[:])+".zst"))
+	s.cfg.Spool = spoolIn(t, folder)
+	s = s.again("a")
+	s.wantsHeld("1 num1", "none")
+	if got := s.Status().Aside.Tag; got != "3" {
+		t.Errorf("aside is %q", got)
+	}
 }
 
 // What was put aside by hand stays aside: what is in force instead is stored also while
@@ -206,7 +434,7 @@ func TestMoreRowsThanWereAskedFor(t *testing.T) {
 	w.server.Publish(filtered("2", 2))
 	s.wants("2 num2", Fresh, "")
 	sets, _ := s.cfg.Spool.Sets()
-	if last := sets[0].Documents[1]; !last.Filtered {
+	if last := sets[0].Documents[1]; last.Filter == 0 {
 		t.Fatalf("spooled is %+v", last)
 	}
 	s.must(s.more("b"))
@@ -280,7 +508,12 @@ func TestFilesOnceTheSpoolCanBeWritten(t *testing.T) {
 	s := watch(t, Config{Files: []string{d.file("net"), d.file("cost")}, Spool: spoolIn(t, d.file("in-the-way/spool"))}, "a")
 	s.Start()
 	s.wants("1 num1", Fresh, "")
-	eventually(t, "it is told", func() bool { return s.log.count("ERROR", "spool") > 0 })
+	for range 5 {
+		s.wants("1 num1", Fresh, "")
+	}
+	if s.log.count("ERROR", "spool") != 1 || s.Status().SpoolErr == nil || !slices.Equal(s.reads(), []uint64{1, 1}) {
+		t.Errorf("said %q, spool error %v", s.log.lines, s.Status().SpoolErr)
+	}
 	s.must(os.Remove(d.file("in-the-way")))
 	s.Stop()
 	s.storedAt = time.Now().Add(-restoreAfter)
@@ -453,8 +686,8 @@ func TestInherit(t *testing.T) {
 			return made
 		}
 		next := heir(s)
-		if next.Maps() != maps || next.times() != 1 {
-			t.Errorf("in force is %s, told %d times", version(next.Maps()), next.times())
+		if next.Maps() != maps || next.times() != 1 || next.Status().Held == nil || version(next.Status().Held.Maps) != "2 num2" {
+			t.Errorf("in force is %s, told %d times, held %v", version(next.Maps()), next.times(), next.Status().Held)
 		}
 		next.wantsHeld("1 num1", "2 num2")
 		if got := next.Status().Held.Since; !got.Equal(since) {

@@ -250,6 +250,13 @@ func (o *serverOrigin) avoidsFilter(err error) bool {
 	if o.closure == nil || len(o.costs) == 0 || !isOf(err, o.costs[0]) {
 		return false
 	}
+	status, refused := errors.AsType[*alto.StatusError](err)
+	reason := refusalOf(err)
+	refused = refused && status.Status >= 400 && status.Status < 500 && status.RetryAfter == 0 &&
+		status.Status != http.StatusUnauthorized && status.Status != http.StatusTooManyRequests || refused && status.Status == http.StatusInternalServerError
+	if !refused && !reason.ofContent() && reason != OtherType {
+		return false // the server is down, or would be left alone: the whole one is no better
+	}
 	opener, _ := o.costs[0].open.(*serverOpener)
 	entries := o.closure.CostMaps(o.network.status.ResourceID, *o.costs[0].promised) // what is fetched whole comes first
 	if opener.filter == nil || len(entries) == 0 || entries[0].Accepts != "" {

@@ -24,7 +24,7 @@ func (d *document) describeStored() spool.Document {
 		stored.Role, stored.VersionTag, stored.DependsOn = spool.NetworkMap, alto.VersionTag(d.network.Tag()), alto.VersionTag{}
 	}
 	if opener, ok := d.open.(*serverOpener); ok {
-		stored.Validators, stored.Filtered = opener.kept.validators, opener.filter != nil
+		stored.Validators, stored.Filter = opener.kept.validators, opener.filterSum()
 	}
 	return stored
 }
@@ -59,12 +59,17 @@ func (f *Feed) store(now time.Time) {
 	}
 	documents := slices.Clone(base.spooled)
 	for i, d := range base.docs {
-		if _, spooled := d.open.(*spoolOpener); !spooled && d.sum == base.sums[i] {
-			if f.local() && d.content == (spool.Content{}) {
-				d.copyToSpool(context.Background())
-			}
-			documents[i] = d.describeStored()
+		if _, spooled := d.open.(*spoolOpener); spooled || d.sum != base.sums[i] {
+			continue
 		}
+		if f.local() && d.content == (spool.Content{}) {
+			if err := d.copyToSpool(context.Background()); err != nil {
+				f.stored, f.others, f.storedAt = base, others, now
+				f.stores(err)
+				return
+			}
+		}
+		documents[i] = d.describeStored()
 	}
 	for i := range documents {
 		documents[i].FetchedAt = status.LastContact // also of a set that was put back
@@ -77,17 +82,23 @@ func (f *Feed) store(now time.Time) {
 	base.spooled = documents
 	f.mu.Unlock()
 	_, err := f.cfg.Spool.Commit(documents, status.Since, others...)
+	f.stores(err)
+	if errors.Is(err, spool.ErrDamaged) {
+		f.storedAt = now.Add(time.Minute - f.restoreAfter()) // when they have been read again
+		for _, d := range base.docs {
+			d.writeAgain()
+		}
+	}
+}
+
+// stores tells whether the set in force is in the spool.
+func (f *Feed) stores(err error) {
 	f.mu.Lock()
 	f.status.SpoolErr = err
 	f.mu.Unlock()
 	if err != nil {
 		f.cfg.Logger.Error("maps are in force but not in the spool: they would not survive a restart",
 			slog.String("source", f.cfg.Name), slog.Any("error", err))
-		if errors.Is(err, spool.ErrDamaged) {
-			for _, d := range base.docs {
-				d.writeAgain()
-			}
-		}
 	}
 }
 
@@ -98,13 +109,29 @@ func (f *Feed) notInForce() (all []spool.NotInForce) {
 	}
 	if f.incoming != nil {
 		x := f.incoming.describe(f.status.Ramp.Since, nil)
-		x.Over = f.status.Ramp.Over
+		x.Over, x.Documents = f.status.Ramp.Over, f.incoming.whole()
 		all = append(all, *x)
 	}
 	if f.held != nil {
-		all = append(all, *f.held.describe(f.status.Held.Since, f.status.Held.Reasons))
+		x := f.held.describe(f.status.Held.Since, f.status.Held.Reasons)
+		x.Documents = f.held.whole()
+		all = append(all, *x)
 	}
-	return append(all, f.before...)
+	for _, x := range f.before {
+		if !slices.ContainsFunc(all, func(o spool.NotInForce) bool { return slices.Equal(o.Sums, x.Sums) }) {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// whole returns the documents of a set for the spool, or none: those of files are not
+// copied before they are in force.
+func (s *set) whole() []spool.Document {
+	if slices.ContainsFunc(s.spooled, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
+		return nil
+	}
+	return s.spooled
 }
 
 // discard has the spool forget what is part of no set any more, and was not read last.

@@ -24,7 +24,8 @@ const leftover = time.Hour
 // If their contents are those of the newest set, in the same roles and versions,
 // nothing is added to the spool, but what is known of them may have changed:
 // where they were found, their validators and times are written anew, and what is
-// not in force. Such a set stays in force since when it was.
+// not in force, whose documents are left out where their content is not to be had.
+// Such a set stays in force since when it was.
 //
 // Commit returns when the set would outlive a power failure, and removes sets
 // that are too old, or not used, and what is no longer part of any. After an
@@ -34,13 +35,21 @@ const leftover = time.Hour
 func (s *Spool) Commit(documents []Document, inForce time.Time, others ...NotInForce) (*Set, error) {
 	set := &Set{InForce: inForce.Round(0).UTC(), Documents: storable(documents), NotInForce: slices.Clone(others)}
 	for i := range set.NotInForce {
-		set.NotInForce[i].Since = set.NotInForce[i].Since.Round(0).UTC()
+		x := &set.NotInForce[i]
+		x.Since, x.Documents = x.Since.Round(0).UTC(), storable(x.Documents)
 	}
 	if err := set.check(); err != nil {
 		return nil, fmt.Errorf("%s: these documents cannot be spooled: %w", s.cfg.Folder, err)
 	}
 	s.committing.Lock()
 	defer s.committing.Unlock()
+	for i := range set.NotInForce {
+		// They are not worth the set itself.
+		x := &set.NotInForce[i]
+		if slices.ContainsFunc(x.Documents, func(d Document) bool { return !s.isKept(d.Content) && s.has(d.Content) != nil }) {
+			x.Documents = nil
+		}
+	}
 	if err := s.commit(set); err != nil {
 		return nil, err
 	}
@@ -84,7 +93,7 @@ func (s *Spool) install(set *Set) (added []Content, err error) {
 		}
 	}
 	installed := false
-	for _, d := range set.Documents {
+	for _, d := range set.all() {
 		c := d.Content
 		w := s.claim(c)
 		if w == nil {
@@ -167,8 +176,11 @@ func (s *Spool) collect() {
 	for _, m := range dir.manifests {
 		switch {
 		case m.err == nil && sets < s.cfg.Keep:
-			sets++
-			for _, d := range m.set.Documents {
+			documents := m.set.Documents
+			if sets++; sets == 1 {
+				documents = m.set.all()
+			}
+			for _, d := range documents {
 				needed[d.Content.file()] = true
 			}
 		case m.err == nil || isUseless(m.err):

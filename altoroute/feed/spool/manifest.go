@@ -50,7 +50,7 @@ type manifestDocument struct {
 	ResourceID   string    `json:"resource_id,omitempty"`
 	MediaType    string    `json:"media_type,omitempty"`
 	VersionTag   tag       `json:"version_tag,omitzero"`
-	Filtered     bool      `json:"filtered,omitempty"`
+	Filter       string    `json:"filter,omitempty"`
 	DependsOn    tag       `json:"depends_on,omitzero"`
 	ETag         string    `json:"etag,omitempty"`
 	LastModified string    `json:"last_modified,omitempty"`
@@ -67,6 +67,8 @@ type manifestNotInForce struct {
 	Since      time.Time `json:"since"`
 	Over       string    `json:"over,omitempty"`
 	Reasons    []string  `json:"reasons,omitempty"`
+
+	Documents []manifestDocument `json:"documents,omitempty"`
 }
 
 // tag is alto.VersionTag as the RFC writes it.
@@ -88,19 +90,10 @@ func (s *Spool) encode(set *Set) ([]byte, error) {
 		SHA256:  strings.Repeat("0", 2*sha256.Size), // its place
 		Version: version, Source: s.source, Sequence: set.Sequence, InForce: set.InForce,
 	}
-	for _, d := range set.Documents {
-		m.Documents = append(m.Documents, manifestDocument{
-			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
-			VersionTag: tag(d.VersionTag), DependsOn: tag(d.DependsOn),
-			ETag: d.Validators.ETag, LastModified: d.Validators.LastModified,
-			FetchedAt: d.FetchedAt, Size: d.Content.Size, SHA256: hex.EncodeToString(d.Content.SHA256[:]),
-		})
-	}
+	m.Documents = encodeDocuments(set.Documents)
 	for _, x := range set.NotInForce {
-		other := manifestNotInForce{VersionTag: tag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
-		if x.Filter != 0 {
-			other.Filter = strconv.FormatUint(x.Filter, 16)
-		}
+		other := manifestNotInForce{VersionTag: tag(x.VersionTag), Filter: hexadecimal(x.Filter), Since: x.Since, Reasons: x.Reasons}
+		other.Documents = encodeDocuments(x.Documents)
 		if x.Over != 0 {
 			other.Over = x.Over.String()
 		}
@@ -122,6 +115,46 @@ func (s *Spool) encode(set *Set) ([]byte, error) {
 	}
 	copy(body[len(headStart):], checksum(body))
 	return body, nil
+}
+
+func encodeDocuments(documents []Document) (encoded []manifestDocument) {
+	for _, d := range documents {
+		encoded = append(encoded, manifestDocument{
+			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filter: hexadecimal(d.Filter),
+			VersionTag: tag(d.VersionTag), DependsOn: tag(d.DependsOn),
+			ETag: d.Validators.ETag, LastModified: d.Validators.LastModified,
+			FetchedAt: d.FetchedAt, Size: d.Content.Size, SHA256: hex.EncodeToString(d.Content.SHA256[:]),
+		})
+	}
+	return encoded
+}
+
+// hexadecimal returns a sum as text; 0 is none.
+func hexadecimal(sum uint64) string {
+	if sum == 0 {
+		return ""
+	}
+	return strconv.FormatUint(sum, 16)
+}
+
+func decodeDocuments(at string, encoded []manifestDocument) (documents []Document, err error) {
+	for i, d := range encoded {
+		sum, err := hex.DecodeString(d.SHA256)
+		if err != nil || len(sum) != sha256.Size {
+			return nil, fmt.Errorf("%s[%d]/sha256 is %.80q, want %d hexadecimal digits", at, i, d.SHA256, 2*sha256.Size)
+		}
+		filter, err := strconv.ParseUint(cmp.Or(d.Filter, "0"), 16, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d]/filter is %.80q, want at most 16 hexadecimal digits", at, i, d.Filter)
+		}
+		documents = append(documents, Document{
+			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filter: filter,
+			VersionTag: alto.VersionTag(d.VersionTag), DependsOn: alto.VersionTag(d.DependsOn),
+			Validators: alto.Validators{ETag: d.ETag, LastModified: d.LastModified},
+			FetchedAt:  d.FetchedAt, Content: Content{SHA256: [sha256.Size]byte(sum), Size: d.Size},
+		})
+	}
+	return documents, nil
 }
 
 // checksum returns that of a manifest, which is as long as its head at least.
@@ -169,17 +202,9 @@ func (s *Spool) decode(body []byte, sequence uint64) (*Set, error) {
 
 func (m *manifest) set() (*Set, error) {
 	set := &Set{Sequence: m.Sequence, InForce: m.InForce}
-	for i, d := range m.Documents {
-		sum, err := hex.DecodeString(d.SHA256)
-		if err != nil || len(sum) != sha256.Size {
-			return nil, fmt.Errorf("documents[%d]/sha256 is %.80q, want %d hexadecimal digits", i, d.SHA256, 2*sha256.Size)
-		}
-		set.Documents = append(set.Documents, Document{
-			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filtered: d.Filtered,
-			VersionTag: alto.VersionTag(d.VersionTag), DependsOn: alto.VersionTag(d.DependsOn),
-			Validators: alto.Validators{ETag: d.ETag, LastModified: d.LastModified},
-			FetchedAt:  d.FetchedAt, Content: Content{SHA256: [sha256.Size]byte(sum), Size: d.Size},
-		})
+	var err error
+	if set.Documents, err = decodeDocuments("documents", m.Documents); err != nil {
+		return nil, err
 	}
 	for i, x := range m.NotInForce {
 		other := NotInForce{VersionTag: alto.VersionTag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
@@ -193,7 +218,9 @@ func (m *manifest) set() (*Set, error) {
 		if len(other.Sums) == 0 {
 			return nil, fmt.Errorf("not_in_force[%d]/sums is missing", i)
 		}
-		var err error
+		if other.Documents, err = decodeDocuments(fmt.Sprintf("not_in_force[%d]/documents", i), x.Documents); err != nil {
+			return nil, err
+		}
 		if other.Filter, err = strconv.ParseUint(cmp.Or(x.Filter, "0"), 16, 64); err != nil {
 			return nil, fmt.Errorf("not_in_force[%d]/filter is %.80q, want at most 16 hexadecimal digits", i, x.Filter)
 		}

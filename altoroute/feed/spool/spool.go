@@ -113,6 +113,8 @@ type NotInForce struct {
 	Over time.Duration
 	// Reasons are why it is held. There are none where it was put aside by hand.
 	Reasons []string
+	// Documents are its own, where they are at hand and it may come in.
+	Documents []Document
 }
 
 // Role is what a document is in its set.
@@ -132,9 +134,9 @@ type Document struct {
 	// ResourceID is the id in the server's directory; empty for files.
 	ResourceID string
 	MediaType  string
-	// Filtered is true of a cost map that has only the rows that were asked for (RFC
-	// 7285 §11.3.2).
-	Filtered bool
+	// Filter tells which rows a cost map has that were asked for (RFC 7285 §11.3.2); 0
+	// is all.
+	Filter uint64
 	// VersionTag is that of the document (RFC 7285 §10.3). Only a network map
 	// must have one.
 	VersionTag alto.VersionTag
@@ -185,6 +187,15 @@ func (s *Spool) Sets() (sets []*Set, unusable []error) {
 	return sets, unusable
 }
 
+// all returns the documents of a set, and of what is not in force beside it.
+func (s *Set) all() []Document {
+	all := slices.Clone(s.Documents)
+	for _, x := range s.NotInForce {
+		all = append(all, x.Documents...)
+	}
+	return all
+}
+
 // complete returns an error unless there is a file for each document of a set.
 func (s *Spool) complete(set *Set) error {
 	for _, d := range set.Documents {
@@ -220,11 +231,11 @@ func (s *Spool) has(c Content) error {
 // goes before the first. It fails, with an [Error], if they are there no longer.
 // From another process they are not safe.
 func (s *Spool) Hold(set *Set) (release func(), err error) {
-	for _, d := range set.Documents {
+	for _, d := range set.all() {
 		s.hold(d.Content, 1)
 	}
 	release = sync.OnceFunc(func() {
-		for _, d := range set.Documents {
+		for _, d := range set.all() {
 			s.hold(d.Content, -1)
 		}
 	})

@@ -133,14 +133,33 @@ func TestSameAgain(t *testing.T) {
 	aside := NotInForce{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "2"}, Sums: []uint64{0, math.MaxUint64}, Since: time.Now()}
 	held := NotInForce{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "3"}, Sums: []uint64{1}, Filter: math.MaxUint64, Since: time.Now(), Reasons: []string{"it moves <all> & more"}}
 	coming := NotInForce{VersionTag: alto.VersionTag{ResourceID: "net", Tag: "4"}, Sums: []uint64{1}, Since: time.Now(), Over: 10*time.Minute + 1}
+	// Its documents are there as long as it is.
+	w := s.NewWriter()
+	_, _ = w.Write([]byte("costs to come"))
+	content, err := w.Keep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	coming.Documents = slices.Clone(documents)
+	coming.Documents[2].Content, coming.Documents[2].Filter = content, 7
+	held.Documents = slices.Clone(documents) // which are not to be had
+	held.Documents[1].Content = Content{Size: 1}
 	set, err = s.Commit(documents, time.Now(), aside, held, coming)
+	w.Discard()
 	if err != nil || set.Sequence != 2 || len(set.NotInForce) != 3 {
 		t.Errorf("it is %+v, error %v", set, err)
 	}
 	if got := wants(t, folder, drafts("1", "a"), drafts("0", "a"))[0]; !reflect.DeepEqual(got, set) {
 		t.Errorf("read %+v, want %+v", got, set)
 	}
-	if got := mustPut(t, s, drafts("1", "a")); got.Sequence != 2 {
+	there := func() bool {
+		_, err := os.Stat(filepath.Join(folder, content.file()))
+		return err == nil
+	}
+	if !there() || len(set.NotInForce[1].Documents) != 0 || len(set.NotInForce[2].Documents) != 3 {
+		t.Errorf("it is %+v", set)
+	}
+	if got := mustPut(t, s, drafts("1", "a")); got.Sequence != 2 || there() {
 		t.Errorf("written again it is set %d", got.Sequence)
 	}
 }
@@ -159,7 +178,7 @@ func TestSameElsewhere(t *testing.T) {
 		d.Name, d.MediaType = strings.Replace(d.Name, "alto", "alto2", 1), "application/json"
 		d.Validators, d.FetchedAt = alto.Validators{ETag: `"2"`}, d.FetchedAt.Add(time.Hour)
 		if d.Role == CostMap {
-			d.ResourceID, d.Filtered = "costs", true
+			d.ResourceID, d.Filter = "costs", 7
 		}
 	}
 	set := mustPut(t, s, made)
@@ -169,21 +188,21 @@ func TestSameElsewhere(t *testing.T) {
 	if got := wants(t, folder, made, drafts("0", "a"))[0]; !reflect.DeepEqual(got, set) {
 		t.Errorf("read %+v, want %+v", got, set)
 	}
-	for what, change := range map[string]func([]Document){
-		"order":   func(d []Document) { d[1], d[2] = d[2], d[1] },
-		"version": func(d []Document) { d[1].VersionTag = alto.VersionTag{ResourceID: "costs", Tag: "1"} },
-		"network": func(d []Document) {
+	for i, change := range []func([]Document){
+		func(d []Document) { d[1], d[2] = d[2], d[1] },
+		func(d []Document) { d[1].VersionTag = alto.VersionTag{ResourceID: "costs", Tag: "1"} },
+		func(d []Document) {
 			d[0].VersionTag.Tag = "2"
 			d[1].DependsOn, d[2].DependsOn = d[0].VersionTag, d[0].VersionTag
 		},
-		"content": func(d []Document) { d[1].Content = d[2].Content },
+		func(d []Document) { d[1].Content = d[2].Content },
 	} {
 		before := set.Sequence
 		documents := slices.Clone(set.Documents)
 		change(documents)
 		var err error
 		if set, err = s.Commit(documents, time.Now()); err != nil || set.Sequence != before+1 {
-			t.Fatalf("%s: it is set %+v after %d, error %v", what, set, before, err)
+			t.Fatalf("change %d: it is set %+v after %d, error %v", i, set, before, err)
 		}
 	}
 }
