@@ -51,6 +51,8 @@ func (r *Router) Unguided(source string, m *Maps) []error {
 	for i := range r.edges {
 		e := &r.edges[i]
 		switch pid := e.locate(source, m.Network); {
+		case pid != noPID && !costs.Keeps([]string{m.Network.names[pid]}):
+			errs = append(errs, fmt.Errorf("edge %s: the costs from its PID %q of source %s are not here yet", e.Name, m.Network.names[pid], source))
 		case pid != noPID && !slices.ContainsFunc(costs.rows[pid], func(c float64) bool { return !math.IsNaN(c) }):
 			errs = append(errs, fmt.Errorf("edge %s: the cost map of source %s has no cost from its PID %q", e.Name, source, m.Network.names[pid]))
 		case pid == noPID && len(e.Addrs) > 0 && !slices.ContainsFunc(e.PIDs, func(p SourcePID) bool { return p.Source == source }):

@@ -169,12 +169,16 @@ func (s *shownStatus) sources() table {
 			notes = append(notes, fmt.Sprintf("%s comes in, %.0f%% so far", in.Tag, 100*in.Share))
 		}
 		if h := is.Held; h != nil {
-			notes = append(notes, fmt.Sprintf("%s is held: %s", h.Tag, strings.Join(h.Reasons, "; ")))
+			until := "let in by hand"
+			if h.Until != nil {
+				until = moments(*h.Until)
+			}
+			notes = append(notes, fmt.Sprintf("%s is held: %s; until %s", h.Tag, strings.Join(h.Reasons, "; "), until))
 		}
 		if is.SetAside != nil {
 			notes = append(notes, is.SetAside.Tag+" is set aside")
 		}
-		if is.PassedOver != "" {
+		if is.PassedOver != "" && is.LastError == "" {
 			notes = append(notes, fmt.Sprintf("%s stands in: %s", is.Server, is.PassedOver))
 		}
 		if is.SpoolError != "" {

@@ -135,7 +135,7 @@ func (s *Source) tellOtherSpools(folder string) {
 	}
 	others, _ := filepath.Glob(filepath.Join(filepath.Dir(folder), s.Name+"-"+strings.Repeat("[0-9a-f]", 16))) // the pattern is right
 	if len(others) > 0 {
-		slog.New(poolLog).Warn("the source was configured otherwise before: what was spooled then is not used, and may be removed",
+		slog.New(poolLog).Warn("the source was configured otherwise before: the maps that were spooled then are not used",
 			slog.String("source", s.Name), slog.Any("folders", others))
 	}
 }

@@ -129,13 +129,13 @@ the one that it replaces is put aside, until the source has another`,
 				text = fmt.Sprintf("source %s is being looked at; it was %s", answer.Source, is.State)
 			}
 			if is.NetworkMap != nil {
-				text += ", version " + is.NetworkMap.Tag
+				text += ", tag " + is.NetworkMap.Tag
 			}
 			if is.Held != nil {
-				text += ", version " + is.Held.Tag + " is held"
+				text += ", tag " + is.Held.Tag + " is held"
 			}
 			if is.SetAside != nil {
-				text += ", version " + is.SetAside.Tag + " is set aside"
+				text += ", tag " + is.SetAside.Tag + " is set aside"
 			}
 			return printable(text)
 		})

@@ -59,7 +59,7 @@ func (p *parser) sourceArgs() (*Source, error) {
 	args := p.RemainingArgs()
 	for _, arg := range args {
 		if kind == "maps" && strings.Contains(arg, "://") {
-			return nil, p.Errf("%q is a URL: write server and the URL of an ALTO server's directory", arg)
+			return nil, p.Errf("%q is a URL: write server and the URL of an ALTO server's directory", withoutSecrets(arg))
 		}
 	}
 	if len(args) > 0 && !isPlace(args[0]) {

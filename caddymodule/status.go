@@ -73,9 +73,9 @@ type heldBody struct {
 	Until   *time.Time `json:"until,omitempty"`
 	Reasons []string   `json:"reasons"`
 	// Sampled is how many recent requests were decided again, Moved how many of
-	// them would go elsewhere.
-	Sampled int        `json:"sampled_requests"`
-	Moved   int        `json:"moved_requests"`
+	// them would go elsewhere. Both are absent after a restart.
+	Sampled int        `json:"sampled_requests,omitempty"`
+	Moved   int        `json:"moved_requests,omitempty"`
 	Moves   []moveBody `json:"moves,omitempty"`
 }
 

@@ -134,7 +134,7 @@ func TestGuard(t *testing.T) {
 	if text := c.altoroute("source"); !strings.Contains(text, "v2 is held: it moves") {
 		t.Errorf("the command shows\n%s", text)
 	}
-	if text := c.altoroute("source", "isp", "release", "--by", "alice"); !strings.Contains(text, "fresh, version v2") {
+	if text := c.altoroute("source", "isp", "release", "--by", "alice"); !strings.Contains(text, "fresh, tag v2") {
 		t.Errorf("the command says %s", text)
 	}
 	if b := visit(); b != 30 {
@@ -157,7 +157,7 @@ func TestGuard(t *testing.T) {
 		return c.source("isp").NetworkMap.Tag == "v4" && b == 71
 	})
 
-	if text := c.altoroute("source", "isp", "rollback", "--by", "alice"); !strings.Contains(text, "version v3, version v4 is set aside") {
+	if text := c.altoroute("source", "isp", "rollback", "--by", "alice"); !strings.Contains(text, "tag v3, tag v4 is set aside") {
 		t.Errorf("the command says %s", text)
 	}
 	if b := visit(); b != 31 {
@@ -216,7 +216,7 @@ func TestGuardOutlivesCrashes(t *testing.T) {
 
 	c.altoroute("source", "isp", "release")
 	looked()
-	if text := c.altoroute("source", "isp", "rollback"); !strings.Contains(text, "version v1, version v2 is set aside") {
+	if text := c.altoroute("source", "isp", "rollback"); !strings.Contains(text, "tag v1, tag v2 is set aside") {
 		t.Errorf("the command says %s", text)
 	}
 	looked()

@@ -40,9 +40,10 @@ func (l *sizeLimiter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func errTooLarge(limit int64) error {
-	return fmt.Errorf("the document is larger than the limit of %d bytes", limit)
-}
+// ErrTooLarge is the cause of the error for a document that is larger than the limit.
+var ErrTooLarge = errors.New("the document is larger than the limit")
+
+func errTooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", ErrTooLarge, limit) }
 
 // A body is the body of an answer: decompressed, limited in size, and ended
 // when nothing comes for too long.

@@ -125,6 +125,8 @@ func (e *StatusError) Error() string {
 	asks := quote(strings.Join(e.Schemes, ", "))
 	switch {
 	case e.Status != http.StatusUnauthorized:
+	case len(e.Schemes) == 0:
+		text += ", the server does not say how it wants to know the client"
 	case e.Known == "":
 		text += ", the server asks for credentials by " + asks + ", and there are none for it"
 	case slices.ContainsFunc(e.Schemes, isKnown):
@@ -231,7 +233,7 @@ func (c *Client) send(ctx context.Context, r *request) (*Response, error) {
 			err = cause
 		}
 		end(errClosed)
-		return nil, withoutURL(err)
+		return nil, redirectedTo(err, r.url)
 	}
 	if notModified(answer, r.known) {
 		_ = answer.Body.Close()

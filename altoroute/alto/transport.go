@@ -172,6 +172,20 @@ func displayURL(u *url.URL) string {
 	return shown.String()
 }
 
+// redirectedTo is withoutURL of an error on the way, with the URL where a redirect had
+// led to.
+func redirectedTo(err error, asked *url.URL) error {
+	wrapped := new(url.Error)
+	if !errors.As(err, &wrapped) {
+		return err
+	}
+	at, parseErr := url.Parse(wrapped.URL)
+	if parseErr != nil || displayURL(at) == displayURL(asked) {
+		return wrapped.Err
+	}
+	return fmt.Errorf("redirected to %s: %w", displayURL(at), wrapped.Err)
+}
+
 // withoutURL takes the URL out of an error of net/http, which may hold a user
 // name.
 func withoutURL(err error) error {

@@ -180,3 +180,13 @@ func TestOriginTransport(t *testing.T) {
 		c.HTTP.CloseIdleConnections() // then again, with the sessions of TLS that there were
 	}
 }
+
+// What goes wrong where a redirect has led is told with that place.
+func TestErrorBehindARedirect(t *testing.T) {
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(untrusted.Close)
+	server := httptest.NewServer(http.RedirectHandler(untrusted.URL+"/there", http.StatusFound))
+	t.Cleanup(server.Close)
+	_, err := new(alto.Client).Get(t.Context(), mustURL(server.URL+"/here"), alto.MediaTypeNetworkMap, alto.Validators{})
+	checkError(t, "redirect", err, server.URL+"/here: redirected to "+untrusted.URL+"/there: ")
+}

@@ -107,7 +107,7 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 		stored.Discard()
 	}
 	if watched.err != nil { // it did not come through: says nothing of the content
-		return d.fault(Unavailable, err)
+		return d.fault(noAnswer(err), err)
 	}
 	if _, local := d.open.(*fileOpener); local && errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: if it is being written, write a new file and rename it", err)
@@ -162,18 +162,20 @@ func (d *document) log(err error, bytes int64, duration time.Duration) {
 	if !ok || !opener.sent {
 		return
 	}
-	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("source", d.cfg.Name), slog.String("resource", d.status.ResourceID), slog.String("url", d.name),
 		slog.Int("status", opener.status), slog.Int64("bytes", bytes), slog.String("tag", d.status.Tag.Tag), slog.Duration("duration", duration),
 	}
+	to, ctx := d.cfg.Logger, context.Background()
 	switch {
 	case errors.Is(err, errUnchanged):
-		level = slog.LevelDebug
-	case err != nil:
+		to.LogAttrs(ctx, slog.LevelDebug, "document fetched", attrs...)
+	case err == nil:
+		to.LogAttrs(ctx, slog.LevelInfo, "document fetched", attrs...)
+	default:
 		attrs = append(attrs, slog.String("reason", string(refusalOf(err))), slog.Any("error", err))
+		to.LogAttrs(ctx, slog.LevelInfo, "document not taken", attrs...)
 	}
-	d.cfg.Logger.LogAttrs(context.Background(), level, "document fetched", attrs...)
 }
 
 func (d *document) fault(reason Refusal, err error) error {

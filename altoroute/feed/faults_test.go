@@ -52,7 +52,7 @@ func TestServerFaults(t *testing.T) {
 		"cut gzip":       {cutGzip, Unavailable, "unexpected EOF"},
 		"stall":          {altotest.Stall(nil), Unavailable, "not complete after"},
 		"stall mid-body": {altotest.StallAfter(60, nil), Unavailable, "not complete after"},
-		"endless":        {altotest.Endless(), Unavailable, "larger than the limit"},
+		"endless":        {altotest.Endless(), TooLarge, "larger than the limit"},
 	}
 	for name, fault := range faults {
 		for _, path := range []string{altotest.DirectoryPath, netPath, costPath} {

@@ -101,6 +101,9 @@ type Feed struct {
 	status Status
 	passed time.Time // up to when what happens by time alone has happened
 	told   string    // what was logged last: a fault that lasts is logged once
+	// outage is what was logged of why there was no answer, since there was one: what
+	// comes and goes is logged once.
+	outage map[string]bool
 	// The set in force, the one that it gives way to by a ramp, and the one that is
 	// held; nil where there is none.
 	base, incoming, held *set

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -278,11 +279,18 @@ func (f *Feed) sameness(err error) string {
 	switch {
 	case !f.local() && status != nil:
 		return fmt.Sprint(fault.Document, status.Status)
-	case !f.local() && !fault.Reason.ofContent(), f.local() && errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.Document + string(fault.Reason)
+	case !f.local() && !fault.Reason.ofContent():
+		return fault.Document + " " + digits.ReplaceAllString(fault.Err.Error(), "#")
+	case f.local() && errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.Document
 	}
 	return err.Error()
 }
+
+var digits = regexp.MustCompile(`[0-9][0-9.:+-]*`)
+
+// maxOutage is how many causes of one outage are told.
+const maxOutage = 16
 
 // tell logs why maps were refused. What is wrong with local files before the
 // feed is started is Watch's to tell: its caller refuses to start with it.
@@ -290,6 +298,8 @@ func (f *Feed) tell(err error, haveMaps bool) {
 	source, fault := slog.String("source", f.cfg.Name), slog.Any("error", err)
 	switch {
 	case !haveMaps && f.stop == nil && f.local():
+	case f.status.Expired:
+		f.cfg.Logger.Error("maps refused, the last good ones are too old to be used", source, fault)
 	case !haveMaps:
 		f.cfg.Logger.Error("no maps yet", source, fault)
 	case refusalOf(err) == Mismatch: // as while one of two files has been replaced
@@ -301,7 +311,7 @@ func (f *Feed) tell(err error, haveMaps bool) {
 
 // recovered notes that the source is in order. f.mu must be held.
 func (f *Feed) recovered(now time.Time) {
-	if f.told != "" {
+	if f.outage = nil; f.told != "" {
 		f.told = ""
 		f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
 	}
@@ -332,10 +342,18 @@ func (f *Feed) note(err error) {
 	}
 	wasGood := s.Err == nil && f.base != nil
 	s.Err = err
-	if fault := f.sameness(err); fault != f.told {
+	if fault := f.sameness(err); fault != f.told && !f.outage[fault] {
 		f.told = fault
-		s.Refusals[refusalOf(err)]++
-		f.tell(err, f.base != nil)
+		if !refusalOf(err).ofContent() && len(f.outage) < maxOutage {
+			if f.outage == nil {
+				f.outage = make(map[string]bool)
+			}
+			f.outage[fault] = true
+		}
+		if len(f.outage) < maxOutage || refusalOf(err).ofContent() {
+			s.Refusals[refusalOf(err)]++
+			f.tell(err, f.base != nil)
+		}
 	}
 	if wasGood {
 		events = append(events, Event{Kind: MapStale, Source: f.cfg.Name, Tag: f.base.maps.Network.Tag(), Reason: err.Error()})

@@ -250,12 +250,8 @@ func (o *serverOrigin) avoidsFilter(err error) bool {
 	if o.closure == nil || len(o.costs) == 0 || !isOf(err, o.costs[0]) {
 		return false
 	}
-	status, refused := errors.AsType[*alto.StatusError](err)
-	reason := refusalOf(err)
-	refused = refused && status.Status >= 400 && status.Status < 500 && status.RetryAfter == 0 &&
-		status.Status != http.StatusUnauthorized && status.Status != http.StatusTooManyRequests || refused && status.Status == http.StatusInternalServerError
-	if !refused && !reason.ofContent() && reason != OtherType {
-		return false // the server is down, or would be left alone: the whole one is no better
+	if reason := refusalOf(err); !reason.ofContent() && reason != OtherType && !refusesFilter(err) {
+		return false
 	}
 	opener, _ := o.costs[0].open.(*serverOpener)
 	entries := o.closure.CostMaps(o.network.status.ResourceID, *o.costs[0].promised) // what is fetched whole comes first
@@ -264,6 +260,20 @@ func (o *serverOrigin) avoidsFilter(err error) bool {
 	}
 	o.wholeUntil = time.Now().Add(avoidFilter)
 	return true
+}
+
+// refusesFilter reports whether an answer that is no success may be about the filter: not
+// who asks, or how often, or that the server is down.
+func refusesFilter(err error) bool {
+	answer, _ := errors.AsType[*alto.StatusError](err)
+	if answer == nil || answer.RetryAfter > 0 {
+		return false
+	}
+	switch answer.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return false
+	}
+	return answer.Status <= http.StatusNotImplemented
 }
 
 // lacks reports whether a fault is that a map is not where the directory says. It may be

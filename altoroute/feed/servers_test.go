@@ -346,11 +346,15 @@ func TestCausesAreTold(t *testing.T) {
 		look()
 		look()
 	}
-	w.server.Misbehave("", altotest.HTML())
-	look()
-	look()
+	for _, behavior := range []altotest.Behavior{altotest.HTML(), altotest.RedirectLoop(), altotest.HTML()} {
+		w.server.Misbehave("", behavior)
+		look()
+		look()
+	}
+	w.set(true)
+	look() // again
 	refusals := s.Status().Refusals
-	if refusals[Unavailable] != 1 || refusals[NoSuccess] != 2 || refusals[OtherType] != 1 || s.log.count("ERROR", "maps refused") != 4 {
+	if refusals[Unavailable] != 2 || refusals[NoSuccess] != 2 || refusals[OtherType] != 1 || s.log.count("ERROR", "maps refused") != 5 {
 		t.Errorf("counted %v, said %q", refusals, s.log.lines)
 	}
 }

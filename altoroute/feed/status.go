@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"time"
 
@@ -174,6 +175,7 @@ const (
 	Untrusted   Refusal = "tls"              // the server, or the client to it, by certificate
 	NoSuccess   Refusal = "http_status"      // an answer that is no success
 	OtherType   Refusal = "media_type"       // an answer of another type, as HTML
+	TooLarge    Refusal = "too_large"        // larger than the limit
 	Invalid     Refusal = "invalid"          // not a document as the RFC has it
 	Duplicate   Refusal = "duplicate_prefix" // one prefix in two PIDs
 	Empty       Refusal = "empty"            // nothing in it
@@ -181,11 +183,11 @@ const (
 )
 
 // Refusals are all reasons.
-var Refusals = [...]Refusal{Unavailable, Untrusted, NoSuccess, OtherType, Invalid, Duplicate, Empty, Mismatch} //nolint:gochecknoglobals // a table
+var Refusals = [...]Refusal{Unavailable, Untrusted, NoSuccess, OtherType, TooLarge, Invalid, Duplicate, Empty, Mismatch} //nolint:gochecknoglobals // a table
 
 // ofContent reports whether there was content to refuse.
 func (r Refusal) ofContent() bool {
-	return r != Unavailable && r != Untrusted && r != NoSuccess && r != OtherType
+	return r != Unavailable && r != Untrusted && r != NoSuccess && r != OtherType && r != TooLarge
 }
 
 // noAnswer returns the class of why there is no content.
@@ -196,24 +198,32 @@ func noAnswer(err error) Refusal {
 	if _, ok := errors.AsType[*alto.KindError](err); ok {
 		return OtherType
 	}
+	if errors.Is(err, alto.ErrTooLarge) {
+		return TooLarge
+	}
 	_, distrusts := errors.AsType[*tls.CertificateVerificationError](err)
-	_, isDistrusted := errors.AsType[tls.AlertError](err)
-	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); distrusts || isDistrusted || noTLS {
+	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); distrusts || isAlert(err) || noTLS {
 		return Untrusted
 	}
 	return Unavailable
+}
+
+// isAlert reports whether an error is what the other side of TLS has found wrong, a client
+// certificate above all.
+func isAlert(err error) bool {
+	network, _ := errors.AsType[*net.OpError](err)
+	return network != nil && network.Op == "remote error" // as package tls has it
 }
 
 // advise names the option that may help, where a server and the client do not trust each
 // other.
 func advise(err error) error {
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
 	status, _ := errors.AsType[*alto.StatusError](err)
 	switch {
 	case unknown:
 		return fmt.Errorf("%w: see ca", err)
-	case alert:
+	case isAlert(err):
 		return fmt.Errorf("%w: see auth cert", err)
 	case status != nil && status.Status == http.StatusUnauthorized:
 		return fmt.Errorf("%w: see auth", err)

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,11 +51,29 @@ func TestTLSFaults(t *testing.T) {
 	}
 }
 
+// A client certificate that is wanted, or not trusted, is named as the cause.
+func TestClientCertificateIsWanted(t *testing.T) {
+	authority := altotest.NewAuthority(t)
+	// Not TLS 1.3: there the client may send its request first, and only see the
+	// connection break.
+	server := altotest.StartTLS(t, altotest.TLSOptions{Authority: authority, ClientCertificate: true, MaxVersion: tls.VersionTLS12})
+	server.Publish(guidance("1", 1))
+	transport := alto.NewTransport()
+	transport.TLSClientConfig.RootCAs = authority.Pool
+	cfg := Config{Servers: []*url.URL{server.Directory()}}
+	cfg.Client.HTTP = &http.Client{Transport: transport}
+	s := watch(t, cfg, "a")
+	s.wants("none", None, ": see auth cert")
+	if got := s.Status().Refusals[Untrusted]; got != 1 {
+		t.Errorf("counted %v", s.Status().Refusals)
+	}
+}
+
 // Where a server and the client do not trust each other, the error names the option.
 func TestAdvice(t *testing.T) {
 	for want, err := range map[string]error{
 		"unknown authority: see ca": fmt.Errorf("tls: %w", x509.UnknownAuthorityError{}),
-		"see auth cert":             fmt.Errorf("remote error: %w", tls.AlertError(116)),
+		"see auth cert":             fmt.Errorf("asked: %w", &net.OpError{Op: "remote error", Err: tls.AlertError(116)}),
 		"Unauthorized":              &alto.StatusError{Status: http.StatusUnauthorized},
 		"503 Service Unavailable":   &alto.StatusError{Status: http.StatusServiceUnavailable},
 		"connection refused":        errors.New("connection refused"),
