@@ -320,6 +320,7 @@ func (f *Feed) letIn(s *set, ramp altoroute.Ramp, now time.Time) []Event {
 		f.base = s
 	}
 	f.aside = nil
+	f.overtake(s)
 	f.status.Since = now
 	f.status.Updates++
 	m := s.maps
@@ -327,6 +328,11 @@ func (f *Feed) letIn(s *set, ramp altoroute.Ramp, now time.Time) []Event {
 		slog.String("network_map", m.Network.Tag().ResourceID), slog.String("tag", m.Network.Tag().Tag),
 		slog.Int("pids", m.Network.PIDs()), slog.Int("prefixes", m.Network.Prefixes()), slog.Duration("ramp", ramp.Over))
 	return []Event{{Kind: MapUpdated, Source: f.cfg.Name, Tag: m.Network.Tag()}}
+}
+
+// overtake forgets how a set was before, of which something else is decided now.
+func (f *Feed) overtake(s *set) {
+	f.before = slices.DeleteFunc(f.before, func(x spool.NotInForce) bool { return s.is(&x) })
 }
 
 // settled returns when the set is in force that is coming in; zero where none is.
@@ -407,6 +413,7 @@ func (f *Feed) Drop() error {
 		return errNothingHeld
 	}
 	f.aside = f.held.describe(time.Now(), nil)
+	f.overtake(f.held)
 	f.unhold("by hand")
 	f.look() // has it stored
 	return nil

@@ -114,6 +114,10 @@ func TestRestartWhileAway(t *testing.T) {
 		}
 		passes(10 * time.Minute)
 		s.wants("2 num2", Stale, "no route to host")
+		s = s.again("a")
+		if status := s.Status(); version(status.Maps) != "2 num2" || status.Held != nil || status.Incoming != nil {
+			t.Errorf("in force is %s, held %v", version(status.Maps), status.Held)
+		}
 		w.set(false)
 		s.wants("2 num2", Fresh, "")
 		s.must(byHand.Release())
@@ -121,6 +125,42 @@ func TestRestartWhileAway(t *testing.T) {
 			t.Errorf("let in by hand is %s", got)
 		}
 	})
+}
+
+// What was let in with the server down is not held after another restart.
+func TestLetInWhileAway(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Guard: Guard{Ramp: -1}, Spool: spoolIn(t, folder)})
+		s.move(moved)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		w.set(true)
+		s = s.again("a")
+		passes(time.Hour)
+		_, _ = s.look() // by which time has passed
+		s.wants("2 num2", Stale, "no route to host")
+		s = s.again("a")
+		if status := s.Status(); version(status.Maps) != "2 num2" || status.Held != nil {
+			t.Errorf("in force is %s, held %v", version(status.Maps), status.Held)
+		}
+	})
+}
+
+// What is dropped with the server down is not held after another restart.
+func TestDropWhileAway(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	s.move(moved)
+	w.server.Publish(guidance("2", 2))
+	s.wantsHeld("1 num1", "2 num2")
+	w.set(true)
+	s = s.again("a")
+	s.must(s.Drop())
+	s.wants("1 num1", Stale, "no route to host")
+	s = s.again("a")
+	if status := s.Status(); version(status.Maps) != "1 num1" || status.Held != nil || status.Aside.Tag != "2" {
+		t.Errorf("in force is %s, held %v, aside %v", version(status.Maps), status.Held, status.Aside)
+	}
 }
 
 // What the source had last is what is put aside, whatever was done with it before.
