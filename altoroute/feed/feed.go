@@ -299,7 +299,12 @@ func (f *Feed) Stop() {
 	}
 	f.cycle.Lock()
 	defer f.cycle.Unlock()
-	f.store(time.Now()) // what was done by hand since the last look
+	f.mu.Lock()
+	isStored := f.isStored()
+	f.mu.Unlock()
+	if !isStored { // as what was done by hand just now; else another Feed may have gone on
+		f.store(time.Now())
+	}
 	f.cfg.Spool.DiscardExcept(nil)
 }
 

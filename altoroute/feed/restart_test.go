@@ -131,14 +131,13 @@ func TestRestartWhileAway(t *testing.T) {
 func TestLetInWhileAway(t *testing.T) {
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w, s, _ := unwired(t, Config{Guard: Guard{Ramp: -1}, Spool: spoolIn(t, folder)})
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
 		s.move(moved)
 		w.server.Publish(guidance("2", 2))
 		s.wantsHeld("1 num1", "2 num2")
 		w.set(true)
 		s = s.again("a")
-		passes(time.Hour)
-		_, _ = s.look() // by which time has passed
+		s.must(s.Release())
 		s.wants("2 num2", Stale, "no route to host")
 		s = s.again("a")
 		if status := s.Status(); version(status.Maps) != "2 num2" || status.Held != nil {
@@ -783,4 +782,31 @@ func TestPutBackToWhatTheSourceHas(t *testing.T) {
 	if got := w.server.Count(costPath); got.NotModified != before.NotModified+3 {
 		t.Errorf("asked %+v after %+v, want three more of 304", got, before)
 	}
+}
+
+// A feed that ends writes nothing over what the one has stored that goes on in its place.
+func TestStopAfterInherit(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		s.Start()
+		synctest.Wait()
+		cfg := s.cfg
+		cfg.Guard.Ramp++ // something else
+		cfg.Spool = spoolIn(t, folder)
+		f, err := New(cfg)
+		s.must(err)
+		f.Inherit(s.Feed)
+		next := &subject{Feed: f, t: t, log: new(recorder)}
+		s.must(next.more("a"))
+		s.cycle.Lock()
+		s.storedAt = time.Now().Add(-restoreAfter)
+		s.cycle.Unlock()
+		w.server.Publish(guidance("2", 2))
+		next.wants("2 num2", Fresh, "")
+		s.Stop()
+		if got := next.Versions(); got[0].Tag.Tag != "2" || len(got) != 2 {
+			t.Errorf("versions %+v", got)
+		}
+	})
 }

@@ -50,10 +50,8 @@ func (f *Feed) store(now time.Time) {
 	defer f.discard()
 	f.mu.Lock()
 	base, others, status, started := f.base, f.notInForce(), f.status, f.stop != nil
+	isStored := f.isStored()
 	f.mu.Unlock()
-	isStored := base == f.stored && slices.EqualFunc(others, f.others, func(a, b spool.NotInForce) bool {
-		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons) && a.Over == b.Over
-	})
 	if base == nil || f.local() && !started || isStored && now.Sub(f.storedAt) < f.restoreAfter() {
 		return
 	}
@@ -89,6 +87,14 @@ func (f *Feed) store(now time.Time) {
 			d.writeAgain()
 		}
 	}
+}
+
+// isStored reports whether the spool knows what is in force and what is not, but for how
+// old it is. The cycle and f.mu must be held.
+func (f *Feed) isStored() bool {
+	return f.base == f.stored && slices.EqualFunc(f.notInForce(), f.others, func(a, b spool.NotInForce) bool {
+		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons) && a.Over == b.Over
+	})
 }
 
 // stores tells whether the set in force is in the spool.
