@@ -93,6 +93,7 @@ type Feed struct {
 	stored   *set               // the newest one in the spool, or that could not be written there
 	others   []spool.NotInForce // that is in the spool with it
 	storedAt time.Time          // when that was tried last
+	againAt  time.Time          // when what the spool had lost was last asked for again
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
 	watchers   []*watching

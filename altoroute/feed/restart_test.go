@@ -810,3 +810,28 @@ func TestStopAfterInherit(t *testing.T) {
 		}
 	})
 }
+
+// What the spool has lost is read again, and written at once, not after a while.
+func TestLostContentIsWrittenAgain(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		s.move(moved)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		sets, _ := s.cfg.Spool.Sets()
+		for _, d := range sets[0].NotInForce[0].Documents {
+			s.must(os.Remove(filepath.Join(folder, "doc-"+hex.EncodeToString(d.Content.SHA256[:])+".zst")))
+		}
+		s.must(s.Release())
+		for range 3 {
+			s.wants("2 num2", Fresh, "")
+		}
+		if got := s.Versions(); len(got) != 2 || got[0].Tag.Tag != "2" || s.Status().SpoolErr != nil {
+			t.Errorf("versions %+v, error %v", got, s.Status().SpoolErr)
+		}
+		if got := s.log.count("ERROR", "not in the spool"); got != 1 {
+			t.Errorf("it is told %d times", got)
+		}
+	})
+}

@@ -81,8 +81,12 @@ func (f *Feed) store(now time.Time) {
 	f.mu.Unlock()
 	_, err := f.cfg.Spool.Commit(documents, status.Since, others...)
 	f.stores(err)
-	if errors.Is(err, spool.ErrDamaged) {
-		f.storedAt = now.Add(time.Minute - f.restoreAfter()) // when they have been read again
+	if !errors.Is(err, spool.ErrDamaged) {
+		return
+	}
+	f.stored = nil // it is tried again with each look: they are read again by the next
+	if now.Sub(f.againAt) >= restoreAfter {
+		f.againAt = now
 		for _, d := range base.docs {
 			d.writeAgain()
 		}
@@ -100,9 +104,10 @@ func (f *Feed) isStored() bool {
 // stores tells whether the set in force is in the spool.
 func (f *Feed) stores(err error) {
 	f.mu.Lock()
+	was := f.status.SpoolErr
 	f.status.SpoolErr = err
 	f.mu.Unlock()
-	if err != nil {
+	if err != nil && (was == nil || was.Error() != err.Error()) {
 		f.cfg.Logger.Error("maps are in force but not in the spool: they would not survive a restart",
 			slog.String("source", f.cfg.Name), slog.Any("error", err))
 	}
