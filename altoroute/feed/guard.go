@@ -84,7 +84,7 @@ func (f *Feed) admit(made *set, now time.Time) {
 	switch {
 	case made.is(f.aside): // also where rows are wanted that it lacks
 		f.unhold("the source has what was put aside")
-		f.aside = made.describe(f.aside.Since, nil) // as it was asked for now
+		f.aside = made.describe(f.aside.Since, nil) // as it is asked for by these rows
 	case isHeld && f.held.same(made, rows):
 	case f.incoming.same(made, rows):
 		f.unhold("the source has what is coming in")
