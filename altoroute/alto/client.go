@@ -271,10 +271,7 @@ func (c *Client) of(err error, answer *http.Response, asked *url.URL) error {
 			refused.Known = AuthBasic
 		}
 	}
-	if at := displayURL(from); at != displayURL(asked) {
-		return fmt.Errorf("redirected to %s: %w", at, err)
-	}
-	return err
+	return redirected(err, from, asked)
 }
 
 // notModified reports whether the answer says that the version asked about is

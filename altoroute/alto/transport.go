@@ -179,11 +179,19 @@ func redirectedTo(err error, asked *url.URL) error {
 	if !errors.As(err, &wrapped) {
 		return err
 	}
-	at, parseErr := url.Parse(wrapped.URL)
-	if parseErr != nil || displayURL(at) == displayURL(asked) {
+	from, parseErr := url.Parse(wrapped.URL)
+	if parseErr != nil {
 		return wrapped.Err
 	}
-	return fmt.Errorf("redirected to %s: %w", displayURL(at), wrapped.Err)
+	return redirected(wrapped.Err, from, asked)
+}
+
+// redirected adds to an error where it is from, if that is not what was asked.
+func redirected(err error, from, asked *url.URL) error {
+	if at := displayURL(from); at != displayURL(asked) {
+		return fmt.Errorf("redirected to %s: %w", at, err)
+	}
+	return err
 }
 
 // withoutURL takes the URL out of an error of net/http, which may hold a user

@@ -169,7 +169,7 @@ func New(cfg Config) (*Feed, error) {
 		f.status.Kind = "files"
 		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultFileRefresh)
 	}
-	f.status.Refusals = make(map[Refusal]uint64)
+	f.status.Refusals, f.outage = make(map[Refusal]uint64), make(map[string]bool)
 	f.status.Origin, f.status.Server = f.origins[0].name(), 1
 	return f, nil
 }

@@ -117,8 +117,10 @@ func (s *set) confirm(made *set) {
 
 // is reports whether a set is what was not in force. Where other costs were asked for, their
 // content cannot tell, and it is taken for the same.
-func (s *set) is(x *spool.NotInForce) bool {
-	return x != nil && (slices.Equal(s.sums, x.Sums) || s.filter != x.Filter && s.sums[0] == x.Sums[0])
+func (s *set) is(x *spool.NotInForce) bool { return x != nil && s.matches(x.Sums, x.Filter) }
+
+func (s *set) matches(sums []uint64, filter uint64) bool {
+	return slices.Equal(s.sums, sums) || s.filter != filter && s.sums[0] == sums[0]
 }
 
 // describe tells the spool of a set that is not in force.
@@ -130,24 +132,26 @@ func (s *set) describe(since time.Time, reasons []string) *spool.NotInForce {
 // that it was not. Where its time has passed and nothing of it is in force, it begins
 // anew. f.mu must be held.
 func (f *Feed) rampBefore(made *set, now time.Time) altoroute.Ramp {
-	for _, x := range f.before {
-		if x.Over == 0 || !made.is(&x) {
-			continue
-		}
-		if ramp := (altoroute.Ramp{Since: x.Since, Over: x.Over}); now.Before(x.Since.Add(x.Over)) {
-			return ramp
-		}
-		return altoroute.Ramp{Since: now, Over: x.Over}
+	x := f.wasBefore(made, true)
+	switch {
+	case x == nil:
+		return altoroute.Ramp{}
+	case now.Before(x.Since.Add(x.Over)):
+		return altoroute.Ramp{Since: x.Since, Over: x.Over}
 	}
-	return altoroute.Ramp{}
+	return altoroute.Ramp{Since: now, Over: x.Over}
 }
 
 // heldBefore returns how a set was held before this Feed was; nil is that it was not.
 // f.mu must be held.
-func (f *Feed) heldBefore(made *set) *spool.NotInForce {
-	for _, x := range f.before {
-		if x.Over == 0 && made.is(&x) {
-			return &x
+func (f *Feed) heldBefore(made *set) *spool.NotInForce { return f.wasBefore(made, false) }
+
+// wasBefore returns what is known of a set from before this Feed was, that was coming in,
+// or that was held; nil is nothing. f.mu must be held.
+func (f *Feed) wasBefore(made *set, coming bool) *spool.NotInForce {
+	for i := range f.before {
+		if x := &f.before[i]; x.Over > 0 == coming && made.is(x) {
+			return x
 		}
 	}
 	return nil
@@ -157,7 +161,7 @@ func (f *Feed) heldBefore(made *set) *spool.NotInForce {
 func (f *Feed) remembered(made *set) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.held != nil && made.is(f.held.describe(time.Time{}, nil)) {
+	if f.held != nil && made.matches(f.held.sums, f.held.filter) {
 		return f.status.Held.Reasons
 	}
 	if x := f.heldBefore(made); x != nil {
@@ -254,7 +258,7 @@ func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time
 		// Maps that change all the time are not held for ever, but somebody must have
 		// the time to look at the last of them.
 		held.Since, least = f.status.Held.Since, f.status.Held.Until
-		if !made.is(f.held.describe(now, nil)) {
+		if !made.matches(f.held.sums, f.held.filter) {
 			least = earlier(now.Add(wait/4), held.Since.Add(2*wait))
 		}
 	}

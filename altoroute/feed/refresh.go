@@ -290,7 +290,7 @@ func (f *Feed) sameness(err error) string {
 var digits = regexp.MustCompile(`[0-9][0-9.:+-]*`)
 
 // maxOutage is how many causes of one outage are told.
-const maxOutage = 16
+const maxOutage = 15
 
 // tell logs why maps were refused. What is wrong with local files before the
 // feed is started is Watch's to tell: its caller refuses to start with it.
@@ -311,7 +311,8 @@ func (f *Feed) tell(err error, haveMaps bool) {
 
 // recovered notes that the source is in order. f.mu must be held.
 func (f *Feed) recovered(now time.Time) {
-	if f.outage = nil; f.told != "" {
+	clear(f.outage)
+	if f.told != "" {
 		f.told = ""
 		f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
 	}
@@ -342,17 +343,15 @@ func (f *Feed) note(err error) {
 	}
 	wasGood := s.Err == nil && f.base != nil
 	s.Err = err
+	reason := refusalOf(err)
 	if fault := f.sameness(err); fault != f.told && !f.outage[fault] {
 		f.told = fault
-		if !refusalOf(err).ofContent() && len(f.outage) < maxOutage {
-			if f.outage == nil {
-				f.outage = make(map[string]bool)
-			}
-			f.outage[fault] = true
-		}
-		if len(f.outage) < maxOutage || refusalOf(err).ofContent() {
-			s.Refusals[refusalOf(err)]++
+		if reason.ofContent() || len(f.outage) < maxOutage {
+			s.Refusals[reason]++
 			f.tell(err, f.base != nil)
+			if !reason.ofContent() {
+				f.outage[fault] = true
+			}
 		}
 	}
 	if wasGood {

@@ -137,15 +137,24 @@ func hexadecimal(sum uint64) string {
 	return strconv.FormatUint(sum, 16)
 }
 
+// parseSum reads a sum, which an error names by its place.
+func parseSum(at, text string) (uint64, error) {
+	sum, err := strconv.ParseUint(text, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s is %.80q, want at most 16 hexadecimal digits", at, text)
+	}
+	return sum, nil
+}
+
 func decodeDocuments(at string, encoded []manifestDocument) (documents []Document, err error) {
 	for i, d := range encoded {
 		sum, err := hex.DecodeString(d.SHA256)
 		if err != nil || len(sum) != sha256.Size {
 			return nil, fmt.Errorf("%s[%d]/sha256 is %.80q, want %d hexadecimal digits", at, i, d.SHA256, 2*sha256.Size)
 		}
-		filter, err := strconv.ParseUint(cmp.Or(d.Filter, "0"), 16, 64)
+		filter, err := parseSum(fmt.Sprintf("%s[%d]/filter", at, i), cmp.Or(d.Filter, "0"))
 		if err != nil {
-			return nil, fmt.Errorf("%s[%d]/filter is %.80q, want at most 16 hexadecimal digits", at, i, d.Filter)
+			return nil, err
 		}
 		documents = append(documents, Document{
 			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filter: filter,
@@ -209,9 +218,9 @@ func (m *manifest) set() (*Set, error) {
 	for i, x := range m.NotInForce {
 		other := NotInForce{VersionTag: alto.VersionTag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
 		for j, text := range x.Sums {
-			sum, err := strconv.ParseUint(text, 16, 64)
+			sum, err := parseSum(fmt.Sprintf("not_in_force[%d]/sums[%d]", i, j), text)
 			if err != nil {
-				return nil, fmt.Errorf("not_in_force[%d]/sums[%d] is %.80q, want at most 16 hexadecimal digits", i, j, text)
+				return nil, err
 			}
 			other.Sums = append(other.Sums, sum)
 		}
@@ -221,8 +230,8 @@ func (m *manifest) set() (*Set, error) {
 		if other.Documents, err = decodeDocuments(fmt.Sprintf("not_in_force[%d]/documents", i), x.Documents); err != nil {
 			return nil, err
 		}
-		if other.Filter, err = strconv.ParseUint(cmp.Or(x.Filter, "0"), 16, 64); err != nil {
-			return nil, fmt.Errorf("not_in_force[%d]/filter is %.80q, want at most 16 hexadecimal digits", i, x.Filter)
+		if other.Filter, err = parseSum(fmt.Sprintf("not_in_force[%d]/filter", i), cmp.Or(x.Filter, "0")); err != nil {
+			return nil, err
 		}
 		if other.Over, err = time.ParseDuration(cmp.Or(x.Over, "0s")); err != nil || other.Over < 0 {
 			return nil, fmt.Errorf("not_in_force[%d]/over is %.80q, want a duration", i, x.Over)
