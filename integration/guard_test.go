@@ -79,6 +79,30 @@ func (c *caddy) source(name string) sourceStatus {
 	return status.Sources[name]
 }
 
+// visitHundred has a client of each of the hundred PIDs ask, and returns how many went to b.
+func visitHundred(t *testing.T, at *http.Client) (b int) {
+	t.Helper()
+	for i := range 100 {
+		r, err := http.NewRequest(http.MethodGet, fmt.Sprint("http://cdn.example.net/", i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.1", i))
+		answer, err := at.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusFound {
+			t.Fatal(answer.Status)
+		}
+		if strings.HasPrefix(answer.Header.Get("Location"), "https://b.") {
+			b++
+		}
+	}
+	return b
+}
+
 // TestGuard has a map that moves 30 % of the traffic held, and let in by hand, by time
 // and by degrees; one that moves 1 % pass; and one put back.
 func TestGuard(t *testing.T) {
@@ -89,29 +113,7 @@ func TestGuard(t *testing.T) {
 	c.eventually("the first maps are in force", func() bool { return c.source("isp").NetworkMap.Tag == "v1" })
 	at := client(l.Addr().String())
 	defer at.CloseIdleConnections()
-	// visit has a client of each PID ask, and returns how many went to b.
-	visit := func() (b int) {
-		t.Helper()
-		for i := range 100 {
-			r, err := http.NewRequest(http.MethodGet, fmt.Sprint("http://cdn.example.net/", i), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.1", i))
-			answer, err := at.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = answer.Body.Close()
-			if answer.StatusCode != http.StatusFound {
-				t.Fatal(answer.Status)
-			}
-			if strings.HasPrefix(answer.Header.Get("Location"), "https://b.") {
-				b++
-			}
-		}
-		return b
-	}
+	visit := func() int { return visitHundred(t, at) }
 	if b := visit(); b != 0 {
 		t.Fatalf("%d of 100 go to b", b)
 	}
@@ -191,17 +193,8 @@ func TestGuardOutlivesCrashes(t *testing.T) {
 	}
 	c.eventually("the first maps are in force", func() bool { return c.source("isp").NetworkMap.Tag == "v1" })
 	at := client(l.Addr().String())
-	for i := range 100 {
-		r, err := http.NewRequest(http.MethodGet, fmt.Sprint("http://cdn.example.net/", i), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.1", i))
-		answer, err := at.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = answer.Body.Close()
+	if b := visitHundred(t, at); b != 0 {
+		t.Fatalf("%d of 100 go to b", b)
 	}
 	at.CloseIdleConnections()
 	isp.Publish(hundred("v2", 60))

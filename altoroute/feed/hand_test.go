@@ -4,7 +4,6 @@
 package feed
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -194,7 +193,7 @@ func TestAsideSurvivesDamage(t *testing.T) {
 	s.wantsHeld("2 num2", "none")
 	sets, _ := s.cfg.Spool.Sets()
 	sum := sets[0].Documents[1].Content.SHA256
-	flip(t, filepath.Join(folder, "doc-"+hex.EncodeToString(sum[:])+".zst"))
+	flip(t, filepath.Join(folder, documentFile(sum)))
 	s.cfg.Spool = spoolIn(t, folder)
 	s = s.again("a")
 	s.wantsHeld("1 num1", "none")

@@ -4,7 +4,6 @@
 package feed
 
 import (
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -489,7 +488,7 @@ func TestLostContentIsWrittenAgain(t *testing.T) {
 		s.wantsHeld("1 num1", "2 num2")
 		sets, _ := s.cfg.Spool.Sets()
 		for _, d := range sets[0].NotInForce[0].Documents {
-			s.must(os.Remove(filepath.Join(folder, "doc-"+hex.EncodeToString(d.Content.SHA256[:])+".zst")))
+			s.must(os.Remove(filepath.Join(folder, documentFile(d.Content.SHA256))))
 		}
 		s.must(s.Release())
 		for range 3 {

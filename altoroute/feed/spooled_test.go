@@ -4,6 +4,7 @@
 package feed
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"path/filepath"
@@ -102,6 +103,9 @@ func TestColdStartFromATooOldSpool(t *testing.T) {
 	})
 }
 
+// documentFile returns the name of a document's file in a spool.
+func documentFile(sum [sha256.Size]byte) string { return "doc-" + hex.EncodeToString(sum[:]) + ".zst" }
+
 // flip damages the last bytes of a file.
 func flip(t *testing.T, path string) {
 	t.Helper()
@@ -121,7 +125,7 @@ func TestDamagedSpool(t *testing.T) {
 	document := func(s *spool.Spool, set, at int) string {
 		sets, _ := s.Sets()
 		sum := sets[set].Documents[at].Content.SHA256
-		return "doc-" + hex.EncodeToString(sum[:]) + ".zst"
+		return documentFile(sum)
 	}
 	for name, test := range map[string]struct {
 		damaged func(s *spool.Spool) string // a pattern
