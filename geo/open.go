@@ -222,5 +222,10 @@ func (db *database) find(addr netip.Addr) (record, int) {
 	if err != nil {
 		return record{}, addr.BitLen()
 	}
+	if addr.Is4() && !network.Addr().Is4() {
+		// An IPv6 network wide enough to hold all that stands for IPv4, which
+		// is below ::/96.
+		return r, 0
+	}
 	return r, network.Bits()
 }

@@ -133,6 +133,26 @@ func TestOpenSharedNodes(t *testing.T) {
 	}
 }
 
+// TestFindAroundIPv4 asks for IPv4 addresses where one IPv6 network holds all
+// that stands for them.
+func TestFindAroundIPv4(t *testing.T) {
+	db, err := openDatabase(aroundIPv4(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[string]int{"192.0.2.1": 0, "::c000:201": 16, "2001:db8::1": 32} {
+		if r, bits := db.find(ip(addr)); bits != want || r.fields() == 0 {
+			t.Errorf("%s: %+v for %d bits, not %d", addr, r, bits, want)
+		}
+	}
+}
+
+func aroundIPv4(tb testing.TB) []byte {
+	tb.Helper()
+	return build(tb, "GeoIP2-City", networks{"::/16": country("DE", "EU"), "2001:db8::/32": country("FR", "EU")},
+		func(o *options) { o.DisableIPv4Aliasing = true })
+}
+
 // FuzzOpen opens anything as a database and asks it. Databases that pass the
 // checks must answer without a panic; so must those that would not, since the
 // reader is used by the checks themselves.
@@ -144,6 +164,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(build(f, "GeoLite2-ASN", networks{"2001:db8::/32": asn(64500)}), bytes.Repeat([]byte{1}, 16))
 	f.Add(build(f, "GeoIP2-Enterprise", networks{"2001:db8::/128": country("FR", "")},
 		func(o *options) { o.RecordSize = 32 }), bytes.Repeat([]byte{1}, 16))
+	f.Add(aroundIPv4(f), []byte{192, 0, 2, 1})
 	f.Fuzz(func(t *testing.T, content, addr []byte) {
 		start := time.Now()
 		db, err := openDatabase(content)
