@@ -193,11 +193,16 @@ func (r *Router) change(now time.Time, alter func(*conditions)) {
 	before := r.plan.Load()
 	next := *before
 	r.condition(&next, before)
-	if next.metered() && next.reaches(before) {
+	if next.metered() && next.reaches(before) && r.spreadTook < atOnce {
 		r.spread(&next, before) // at once: what was with an edge that is down goes elsewhere now
 	}
 	r.plan.Store(&next)
 }
+
+// atOnce is how long a division may have taken to be made anew at each change, and not
+// only with each Tick: changes may come as often as checks do. Until then what was with
+// an edge that is down goes to the next cheapest.
+const atOnce = 200 * time.Millisecond
 
 // reaches reports whether a plan reaches other edges than the one before. Of
 // thousands of edges that report their load some do so all the time, which can

@@ -70,8 +70,9 @@ type Router struct {
 	ramp    time.Duration
 	routers float64
 
-	mu         sync.Mutex // held while a plan is built; never by a question
-	conditions conditions // guarded by mu
+	mu         sync.Mutex    // held while a plan is built; never by a question
+	conditions conditions    // guarded by mu
+	spreadTook time.Duration // the last division; guarded by mu
 	plan       atomic.Pointer[plan]
 
 	sample sample

@@ -6,6 +6,7 @@ package altoroute
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/altoroute/caddy-alto/internal/mincost"
 )
@@ -82,6 +83,7 @@ const moveCost = 0.01
 // capacities and at the least cost to the networks, and says how in the plan.
 // Where the cheapest edges have the capacity, there is nothing to say.
 func (r *Router) spread(p, before *plan) {
+	defer func(began time.Time) { r.spreadTook = time.Since(began) }(time.Now())
 	capacity := r.capacities(p)
 	loads := r.loads(p)
 	for i := range p.pools {

@@ -204,7 +204,8 @@ func (a *App) tellDemotions() {
 	a.demoted = is
 }
 
-// A clock calls a function once a second.
+// A clock calls a function once a second, but for no more than a tenth of the time
+// where that takes long: to plan for thousands of edges with limits may.
 type clock struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -214,14 +215,17 @@ func startClock(tick func(time.Time)) *clock {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &clock{cancel: cancel}
 	c.done.Go(func() {
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
+		timer := time.NewTimer(time.Second)
+		defer timer.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case now := <-ticker.C:
-				tick(now)
+			case <-timer.C:
+				began := time.Now()
+				tick(began)
+				took := time.Since(began)
+				timer.Reset(max(time.Second-took, 9*took))
 			}
 		}
 	})
