@@ -33,8 +33,10 @@ func init() {
 // guidance that the source of the same name had. Maps survive reloads of the
 // configuration and are read again only when they have changed.
 //
-// Global placeholders such as `{env.NAME}` are replaced in paths, URLs,
-// addresses, prefixes, the PIDs of edges, `default_pid` and `cdn_id`.
+// Global placeholders such as `{env.NAME}` are replaced in everything that is a
+// path, a URL, an address, a prefix, a PID of an edge, or a secret: also in
+// `network_map`, pins, `on_none`, `default_pid`, `cdn_id`, and the path, host and
+// body of checks.
 type App struct {
 	// The providers of guidance, in order of preference.
 	Sources []*Source `json:"sources,omitempty"`

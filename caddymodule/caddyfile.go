@@ -39,16 +39,25 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 // UnmarshalCaddyfile reads the global option:
 //
 //	altoroute {
-//		maps [<source>] <network map> <cost map...> {
-//			only <prefixes...>
-//			cost <metric> [<mode>]
+//		maps [<source>] <network map> <cost maps...> {
+//			only    <prefixes...>
+//			cost    <metric> [<mode>]
 //			refresh <duration>
+//			expire  <duration>
+//			guard   moved|lost <percent> [<hold>]
+//			guard   hold <duration>|forever
+//			guard   ramp <duration>
+//			guard   off
+//			spool   <folder>|off
 //		}
-//		server [<source>] <directory url> {
-//			only <prefixes...>
+//		server [<source>] <directory urls...> {
+//			# the options of maps, and:
+//			refresh     <at least> <at most>
 //			network_map <resource id>
-//			cost <metric> [<mode>]
-//			refresh <duration>
+//			auth        basic|digest <user> <password>
+//			auth        bearer <token>
+//			auth        cert <file> <key file>
+//			ca          <file>
 //		}
 //		geo <databases...> {
 //			asn <number>|* <pid>

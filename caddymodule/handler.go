@@ -45,7 +45,7 @@ func init() {
 // `{http.altoroute.placement}` | How the client was placed: `prefix`, `geo`, `catch_all`, `default` or `none`
 // `{http.altoroute.cost}` | The cost from the edge's PID to the client's; empty when undefined
 // `{http.altoroute.tag}` | The version tag of the network map
-// `{http.altoroute.reason}` | Why this edge: `cheapest`, `within_tolerance`, `next_cheapest`, `undefined_cost`, `same_pid`, `no_guidance`, `no_edge` or `cache_fill`
+// `{http.altoroute.reason}` | Why this edge: `cheapest`, `within_tolerance`, `next_cheapest`, `overflow`, `pinned`, `parent`, `panic`, `guidance_off`, `undefined_cost`, `same_pid`, `no_guidance`, `no_edge` or `cache_fill`
 //
 // The same facts are in the access log, in the object `altoroute`.
 type Handler struct {
