@@ -54,6 +54,7 @@ func TestAuth(t *testing.T) {
 	}{
 		"basic":   {asks: altotest.Basic{User: "u5er", Password: "s3cret"}, good: "basic u5er s3cret", bad: "basic u5er fa1se", words: []string{"401", "refuses the credentials that were sent by basic"}},
 		"digest":  {asks: &altotest.Digest{User: "u5er", Password: "s3cret"}, good: "digest u5er s3cret", bad: "digest u5er fa1se", words: []string{"401", "refuses the credentials that were sent by digest"}},
+		"session": {asks: &altotest.Digest{User: "u5er", Password: "s3cret", Algorithms: []string{"SHA-256-sess"}, NonceUses: 2}, good: "digest u5er s3cret", bad: "digest u5er fa1se", words: []string{"401", "refuses the credentials that were sent by digest"}},
 		"bearer":  {asks: altotest.Bearer{Token: "s3cret"}, good: "bearer s3cret", bad: "bearer fa1se", words: []string{"401", "refuses the credentials that were sent by bearer"}},
 		"none":    {asks: altotest.Bearer{Token: "s3cret"}, good: "bearer s3cret", words: []string{"401", `by "Bearer", and there are none for it`}},
 		"cert":    {certificate: true, good: "cert " + right + " " + rightKey, bad: "cert " + wrong + " " + wrongKey, words: []string{"remote error: tls: "}},

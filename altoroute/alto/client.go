@@ -108,6 +108,9 @@ type StatusError struct {
 	// Schemes are the authentication schemes that the server asks for with
 	// status 401 (RFC 9110 §11.6.1), such as "Digest", at most eight of them.
 	Schemes []string
+	// Unanswered is true where there is no Digest challenge that can be answered: by
+	// MD5 or SHA-256, with or without -sess, and qop auth (RFC 7616).
+	Unanswered bool
 	// Known is the scheme of the credentials for the origin that has answered so;
 	// empty if there are none.
 	Known AuthScheme
@@ -129,6 +132,8 @@ func (e *StatusError) Error() string {
 		text += ", the server does not say how it wants to know the client"
 	case e.Known == "":
 		text += ", the server asks for credentials by " + asks + ", and there are none for it"
+	case e.Known == AuthDigest && e.Unanswered && slices.ContainsFunc(e.Schemes, isKnown):
+		text += ", the server asks for a digest that cannot be answered: those by " + answered + " can"
 	case slices.ContainsFunc(e.Schemes, isKnown):
 		text += ", the server refuses the credentials that were sent by " + string(e.Known)
 	default:
@@ -363,6 +368,7 @@ func statusError(answer *http.Response, doc *Error) error {
 				e.Schemes = append(e.Schemes, c.scheme)
 			}
 		}
+		e.Unanswered = findDigest(answer.Header) == nil
 	}
 	return e
 }

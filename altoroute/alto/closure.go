@@ -133,7 +133,7 @@ func (c *Closure) OfType(mediaType string) []Resource {
 func (c *Closure) CostMaps(networkMap string, costType CostType) []Resource {
 	var got, asked []Resource
 	for _, res := range c.OfType(MediaTypeCostMap) {
-		offered := slices.ContainsFunc(res.CostTypes, func(t CostType) bool { return sameCostType(t, costType) })
+		offered := slices.ContainsFunc(res.CostTypes, func(t CostType) bool { return costType.Same(t) })
 		switch {
 		case !offered || !slices.Contains(res.Uses, networkMap):
 		case res.Accepts == "":
@@ -307,7 +307,7 @@ func (c *Closure) checkCostMaps() {
 // sameResource reports whether two entries mean the same. The names of their
 // cost types do not matter: each directory has its own.
 func sameResource(a, b Resource) bool {
-	if a.URI.String() != b.URI.String() || !slices.EqualFunc(a.CostTypes, b.CostTypes, sameCostType) {
+	if a.URI.String() != b.URI.String() || !slices.EqualFunc(a.CostTypes, b.CostTypes, CostType.Same) {
 		return false
 	}
 	for _, r := range []*Resource{&a, &b} {
@@ -315,5 +315,3 @@ func sameResource(a, b Resource) bool {
 	}
 	return reflect.DeepEqual(a, b)
 }
-
-func sameCostType(a, b CostType) bool { return a.Mode == b.Mode && a.Metric == b.Metric }

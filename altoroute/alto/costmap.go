@@ -40,7 +40,8 @@ type CostMapInfo struct {
 // ReadCostMap reads a cost map (RFC 7285 §11.2.3.6) and hands its costs to the
 // sink. A cost that is not a JSON number, or too large for a float64, refuses
 // the map, and so does one that is negative or fractional where the mode is
-// "ordinal" (§6.1.2.2). A document of another kind is a [KindError].
+// "ordinal" (§6.1.2.2), or negative where the metric is one of RFC 9439: a delay
+// of -1 would be the least of all. A document of another kind is a [KindError].
 //
 // PIDs are not checked against a network map, only by their grammar.
 func ReadCostMap(r io.Reader, sink CostMapSink) (CostMapInfo, error) {
@@ -77,6 +78,9 @@ type costMapReader struct {
 	// notOrdinal is the first cost that could not be an ordinal one. It
 	// counts only if the mode turns out to be "ordinal".
 	notOrdinal error
+	// negative is the first cost below 0, which counts only if the metric turns
+	// out to be a measured one.
+	negative error
 }
 
 func (c *costMapReader) costMapMeta() error {
@@ -112,6 +116,8 @@ func (c *costMapReader) checkMeta() error {
 		return errors.New("meta/cost-type is missing: a cost map must carry its cost type")
 	case c.info.CostType.Mode == modeOrdinal:
 		return c.notOrdinal
+	case c.info.CostType.measured():
+		return c.negative
 	}
 	return nil
 }
@@ -193,6 +199,9 @@ func (c *costMapReader) cost() (float64, error) {
 	cost, err := token.Float()
 	if err != nil || math.IsInf(cost, 0) {
 		return 0, c.errorf("the cost %s is too large for a 64-bit floating-point number", shorten(token.String()))
+	}
+	if cost < 0 && c.negative == nil {
+		c.negative = c.errorf("the cost %s is negative, which no metric of RFC 9439 can be", shorten(token.String()))
 	}
 	if cost < 0 || cost != math.Trunc(cost) {
 		if c.notOrdinal == nil {

@@ -126,6 +126,22 @@ func TestReadCostMapCosts(t *testing.T) {
 	}
 }
 
+// TestReadCostMapNegative reads a negative cost of measured metrics and of others.
+func TestReadCostMapNegative(t *testing.T) {
+	for metric, want := range map[string]string{
+		"routingcost": "", "priv:x": "", "delay-owl": "",
+		"delay-ow":   "cost-map/a/b: the cost -1 is negative, which no metric of RFC 9439 can be",
+		"tput:p10":   "is negative",
+		"lossrate":   "is negative",
+		"hopcount:x": "is negative",
+	} {
+		for _, document := range []string{costs("numerical", `{"a":{"b":-1}}`), costsFirst("numerical", `{"a":{"b":-1}}`)} {
+			_, err := alto.ReadCostMap(strings.NewReader(strings.Replace(document, "routingcost", metric, 1)), new(costMap))
+			checkError(t, metric, err, want)
+		}
+	}
+}
+
 func TestReadCostMapRefuses(t *testing.T) {
 	const (
 		dependent = `"dependent-vtags":[{"resource-id":"m","tag":"1"}]`

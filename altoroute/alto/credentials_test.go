@@ -176,6 +176,7 @@ func TestUnauthorized(t *testing.T) {
 		"refused":     {&alto.Credentials{Scheme: alto.AuthBasic, Username: "me", Password: "secret", For: here}, "/", "401 Unauthorized, the server refuses the credentials that were sent by basic"},
 		"in the URL":  {nil, "user", "401 Unauthorized, the server refuses the credentials that were sent by basic"},
 		"another":     {&alto.Credentials{Scheme: alto.AuthBearer, Token: "secret", For: here}, "/", `the server asks for credentials by "Negotiate, Digest, Basic", and those for it are by bearer`},
+		"unanswered":  {&alto.Credentials{Scheme: alto.AuthDigest, Username: "me", Password: "secret", For: here}, "/", "asks for a digest that cannot be answered: those by MD5 or SHA-256, with or without -sess, and qop auth can"},
 		"redirected":  {nil, "/elsewhere", "/elsewhere: redirected to " + server.URL + "/here: the answer has status 401"},
 	} {
 		u := mustURL(server.URL + strings.TrimPrefix(test.url, "user"))

@@ -19,10 +19,17 @@ import (
 type digestSession struct {
 	realm, nonce, opaque string
 	hasOpaque            bool
-	algorithm            string // "MD5" or "SHA-256"; empty means MD5 too
+	algorithm            string // one of digestAlgorithms; empty means MD5 too
+	cnonce               string // ours: one for all answers, as that of -sess must be (RFC 7616 §3.4.2)
 	stale                bool   // the nonce was too old, not the password wrong
 	count                uint32 // answers so far
 }
+
+// digestAlgorithms are those that can be answered, the strongest last.
+var digestAlgorithms = []string{"", "MD5", "MD5-sess", "SHA-256", "SHA-256-sess"} //nolint:gochecknoglobals // a table, never changed
+
+// answered is how an error names them.
+const answered = "MD5 or SHA-256, with or without -sess, and qop auth"
 
 // digestRoundTrip sends a request, and once more if the server asks for an
 // answer to its challenge (RFC 7616 §3.3).
@@ -77,30 +84,34 @@ func (c *Credentials) authorize(to string, req *http.Request, session *digestSes
 	}
 	c.sessions[to] = session
 	session.count++ // no answer is the same as another one (RFC 7616 §3.4)
-	req.Header.Set("Authorization", session.answer(c.Username, c.Password, req.Method, req.URL.RequestURI(), rand.Text()))
+	req.Header.Set("Authorization", session.answer(c.Username, c.Password, req.Method, req.URL.RequestURI()))
 	return true, session.nonce
 }
 
 // answer returns the value of the Authorization header (RFC 7616 §3.4).
-func (s *digestSession) answer(username, password, method, uri, cnonce string) string {
+func (s *digestSession) answer(username, password, method, uri string) string {
 	hash := func(parts ...string) string {
 		text := []byte(strings.Join(parts, ":"))
-		if s.algorithm == "SHA-256" {
+		if strings.HasPrefix(s.algorithm, "SHA-256") {
 			sum := sha256.Sum256(text)
 			return hex.EncodeToString(sum[:])
 		}
 		sum := md5.Sum(text) //nolint:gosec // see the import
 		return hex.EncodeToString(sum[:])
 	}
+	secret := hash(username, s.realm, password)
+	if strings.HasSuffix(s.algorithm, "-sess") {
+		secret = hash(secret, s.nonce, s.cnonce)
+	}
 	count := fmt.Sprintf("%08x", s.count)
-	response := hash(hash(username, s.realm, password), s.nonce, count, cnonce, "auth", hash(method, uri))
+	response := hash(secret, s.nonce, count, s.cnonce, "auth", hash(method, uri))
 	fields := []string{
 		"username=" + quoteString(username),
 		"realm=" + quoteString(s.realm),
 		"nonce=" + quoteString(s.nonce),
 		"uri=" + quoteString(uri),
 		"response=" + quoteString(response),
-		"cnonce=" + quoteString(cnonce),
+		"cnonce=" + quoteString(s.cnonce),
 		"qop=auth",
 		"nc=" + count,
 	}
@@ -117,23 +128,22 @@ func (s *digestSession) answer(username, password, method, uri, cnonce string) s
 // is none.
 func findDigest(h http.Header) *digestSession {
 	var best *digestSession
+	strength := -1
 	for _, c := range parseChallenges(h.Values("WWW-Authenticate")) {
-		session := &digestSession{
-			realm: c.params["realm"], nonce: c.params["nonce"], opaque: c.params["opaque"],
-			algorithm: strings.ToUpper(c.params["algorithm"]),
-			stale:     strings.EqualFold(c.params["stale"], "true"),
-		}
-		_, session.hasOpaque = c.params["opaque"]
-		known := slices.Contains([]string{"", "MD5", "SHA-256"}, session.algorithm)
+		is := slices.IndexFunc(digestAlgorithms, func(a string) bool { return strings.EqualFold(a, c.params["algorithm"]) })
 		protects := slices.ContainsFunc(strings.Split(c.params["qop"], ","), func(qop string) bool {
 			return strings.EqualFold(strings.Trim(qop, " \t"), "auth")
 		})
-		if !strings.EqualFold(c.scheme, "Digest") || session.nonce == "" || !known || !protects {
+		if !strings.EqualFold(c.scheme, "Digest") || c.params["nonce"] == "" || is <= strength || !protects {
 			continue
 		}
-		if best == nil || session.algorithm == "SHA-256" && best.algorithm != "SHA-256" {
-			best = session
+		strength = is
+		best = &digestSession{
+			realm: c.params["realm"], nonce: c.params["nonce"], opaque: c.params["opaque"],
+			algorithm: digestAlgorithms[is], cnonce: rand.Text(),
+			stale: strings.EqualFold(c.params["stale"], "true"),
 		}
+		_, best.hasOpaque = c.params["opaque"]
 	}
 	return best
 }

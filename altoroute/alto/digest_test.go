@@ -35,8 +35,8 @@ func TestDigestRFC(t *testing.T) {
 		if session == nil || session.algorithm != algorithm {
 			t.Fatalf("%s: %+v", algorithm, session)
 		}
-		session.count = 1
-		got := session.answer("Mufasa", "Circle of Life", "GET", "/dir/index.html", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")
+		session.count, session.cnonce = 1, "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+		got := session.answer("Mufasa", "Circle of Life", "GET", "/dir/index.html")
 		params := parseChallenges([]string{got})[0].params
 		if params["response"] != want || params["nc"] != "00000001" || params["qop"] != "auth" || params["algorithm"] != algorithm ||
 			params["opaque"] != "FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS" || strings.Contains(got, "Circle") {
@@ -59,7 +59,8 @@ func TestFindDigest(t *testing.T) {
 		{[]string{`Digest realm="x", nonce="1", qop="auth", algorithm=MD5, Digest realm="x", nonce="2", qop="auth", algorithm=SHA-256`}, "SHA-256 2"},
 		{[]string{`Digest realm="x", nonce="2", qop="auth", algorithm=SHA-256`, `Digest realm="x", nonce="1", qop="auth"`}, "SHA-256 2"},
 		{[]string{`Digest realm="x", nonce="1", qop="auth", algorithm=SHA-512-256`}, ""},
-		{[]string{`Digest realm="x", nonce="1", qop="auth", algorithm=MD5-sess`}, ""},
+		{[]string{`Digest realm="x", nonce="1", qop="auth", algorithm=MD5-SESS`}, "MD5-sess 1"},
+		{[]string{`Digest realm="x", nonce="1", qop="auth", algorithm=SHA-256-sess`, `Digest realm="x", nonce="2", qop="auth", algorithm=MD5-sess`}, "SHA-256-sess 1"},
 		{[]string{`Digest realm="x", nonce="1", qop="auth-int"`}, ""},
 		{[]string{`Digest realm="x", nonce="1"`}, ""},
 		{[]string{`Digest realm="x", qop="auth"`}, ""},

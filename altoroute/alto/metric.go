@@ -79,6 +79,31 @@ func (t CostType) Known() bool {
 	return base != "ane-path" && (t.Mode == modeNumerical || t.Mode == modeOrdinal)
 }
 
+// Same reports whether two cost types have the same costs, whatever is said of
+// them. A metric without a statistical operator is that of its default one: "cur"
+// for bw-residual and bw-available, "median" for the others that may have one
+// (RFC 9439 §3.2).
+func (t CostType) Same(o CostType) bool {
+	return t.Mode == o.Mode && withOperator(t.Metric) == withOperator(o.Metric)
+}
+
+func withOperator(metric string) string {
+	switch {
+	case !metrics[metric].operators:
+		return metric
+	case strings.HasPrefix(metric, "bw-"):
+		return metric + ":cur"
+	}
+	return metric + ":median"
+}
+
+// measured reports whether the metric is one of RFC 9439, none of which can be
+// negative.
+func (t CostType) measured() bool {
+	base, _, _ := strings.Cut(t.Metric, ":")
+	return metrics[base].operators
+}
+
 // HigherIsBetter reports whether the greater of two costs is to be preferred.
 // That is so for the throughput and bandwidth metrics of RFC 9439 §5 (tput,
 // bw-residual, bw-available), with or without a statistical operator as in

@@ -9,6 +9,29 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
+func TestSame(t *testing.T) {
+	for _, c := range []struct {
+		mode, a, b string
+		want       bool
+	}{
+		{"numerical", "routingcost", "routingcost", true},
+		{"numerical", "tput", "tput:median", true},
+		{"ordinal", "delay-ow:median", "delay-ow", true},
+		{"numerical", "bw-residual", "bw-residual:cur", true},
+		{"numerical", "bw-available:cur", "bw-available", true},
+		{"numerical", "bw-available", "bw-available:median", false},
+		{"numerical", "tput", "tput:cur", false},
+		{"numerical", "tput:p50", "tput:median", false},
+		{"numerical", "routingcost", "routingcost:median", false},
+		{"numerical", "priv:x", "priv:x:median", false},
+	} {
+		a, b := alto.CostType{Mode: c.mode, Metric: c.a, Description: "one"}, alto.CostType{Mode: c.mode, Metric: c.b}
+		if a.Same(b) != c.want || b.Same(a) != c.want || a.Same(alto.CostType{Mode: "priv:other", Metric: c.a}) {
+			t.Errorf("%v and %v: %t", a, b, a.Same(b))
+		}
+	}
+}
+
 func TestUnitAndKnown(t *testing.T) {
 	for _, c := range []struct {
 		mode, metric string
