@@ -116,7 +116,7 @@ func explain(app *App, params url.Values) (int, any, error) {
 	}
 	failed := params["failed"]
 	for _, name := range failed {
-		if _, err := pick("failed", &name, app.router.AllEdges()); err != nil {
+		if _, err := pickEdge("failed", &name, app.router.AllEdges()); err != nil {
 			return http.StatusBadRequest, nil, err
 		}
 	}

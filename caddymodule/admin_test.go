@@ -4,6 +4,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
+	"github.com/altoroute/caddy-alto/altoroute/health"
 )
 
 func TestExplain(t *testing.T) {
@@ -252,4 +254,31 @@ func TestReadyAfterFailure(t *testing.T) {
 		code, _, _ := c.ask("GET", "/altoroute/ready")
 		return code == http.StatusOK
 	})
+}
+
+// That the host of an edge cannot be looked up is in the status, and shown by the
+// command: as long as no address is known, and when those known before are in use.
+func TestFailedLookup(t *testing.T) {
+	c := start(t, newFolder(t), "maps {{dir}}/net.json {{dir}}/cost.json\nhealth\nedge fra https://fra.invalid cc-de\n", "")
+	var edge edgeBody
+	eventually(t, "a look-up has failed", func() bool {
+		edge = c.status().Pools["default"].Edges["fra"]
+		return edge.Lookup != nil && edge.Lookup.Failures > 0
+	})
+	if edge.Lookup.Error == "" || edge.IPv4 != nil {
+		t.Errorf("the status has %+v", edge)
+	}
+	out, _, err := c.command("edge", "fra")
+	must(t, err)
+	if !strings.Contains(out, "look-up: ") {
+		t.Errorf("the command shows %s", out)
+	}
+
+	edge = edgeBody{}
+	edge.describe(&health.Status{IPv4: health.Check{State: health.Up}, LookupErr: "server misbehaving"})
+	body, err := json.Marshal(edge)
+	must(t, err)
+	if !strings.Contains(string(body), `"lookup_error":"server misbehaving"`) || !strings.HasSuffix(edge.note(), "look-up fails: server misbehaving") {
+		t.Errorf("the status has %s, the note is %q", body, edge.note())
+	}
 }

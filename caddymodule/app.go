@@ -67,19 +67,19 @@ type App struct {
 	// capacities. Default: 1.
 	Routers int `json:"routers,omitempty"`
 
-	ctx      caddy.Context
-	events   *caddyevents.App
-	queue    eventQueue
-	logger   *slog.Logger
-	router   *altoroute.Router
-	sources  []*attached
-	places   *pooledGeo
-	unwatch  func()
-	checks   *checks
-	operated *operated
-	clock    *clock
-	panics   map[string]bool // the pools in a panic at the last tick, for the log
-	demoted  map[string]bool // the demotions at the last tick, for the log
+	ctx       caddy.Context
+	events    *caddyevents.App
+	queue     eventQueue
+	logger    *slog.Logger
+	router    *altoroute.Router
+	sources   []*attached
+	places    *pooledGeo
+	unwatch   func()
+	checks    *checks
+	overrides *overridden
+	clock     *clock
+	panics    map[string]bool // the pools in a panic at the last tick, for the log
+	demoted   map[string]bool // the demotions at the last tick, for the log
 
 	// provisioned is set once what the configuration names has been checked
 	// against the maps at hand. What later maps lack is a warning.
@@ -107,7 +107,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // earlier configurations have learned.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Slogger()
-	poolLog.offer(a.logger.Handler())
+	sharedLog.offer(a.logger.Handler())
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -118,11 +118,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.expand(caddy.NewReplacer())
+	for _, s := range a.Sources {
+		s.Name = s.name()
+	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
-	if a.router, err = altoroute.New(cfg); err != nil {
+	if a.router, err = altoroute.New(cfg.router); err != nil {
 		return err
 	}
 	for _, s := range a.Sources {
@@ -131,15 +134,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 	}
 	if a.Geo != nil {
-		if err := a.attachGeo(); err != nil {
+		if err := a.attachGeo(cfg.geo); err != nil {
 			return err
 		}
 	}
 	if old := activeApp(); old != nil {
 		a.router.Inherit(old.router, time.Now())
 	}
-	a.operated = hand.join(ctx.Storage(), a.router, a.Edges, time.Now())
-	if a.checks, err = a.attachChecks(); err != nil {
+	a.overrides = byHand.join(ctx.Storage(), a.router, a.Edges, time.Now())
+	if a.checks, err = a.attachChecks(cfg.targets); err != nil {
 		return err
 	}
 	a.provisioned.Store(true)
@@ -169,7 +172,9 @@ func (a *App) attach(s *Source) error {
 		a.logger.Warn("source stands on its last good maps", slog.String("source", s.Name), slog.Any("error", status.Err))
 	}
 	if s.local() {
-		return oneLine(a.unknownPIDs(s, status.Maps.Network))
+		if missing := a.unknownPIDs(s, status.Maps.Network); len(missing) > 0 {
+			return errors.New(oneLine(missing...))
+		}
 	}
 	return nil
 }
@@ -187,7 +192,7 @@ func (a *App) inherit(at *attached) error {
 		if s.Name != at.Name || at.local() && !sameFiles(s.Files, at.Files) {
 			continue
 		}
-		if s.feed.Feed != at.feed.Feed && s.sameMaps(at.Source) {
+		if s.feed != at.feed && s.feed.origin == at.feed.origin {
 			at.feed.Inherit(s.feed.Feed)
 		}
 		if before := old.sourceStatus(s); before.Maps != nil && at.feed.Maps() == nil {
@@ -196,18 +201,6 @@ func (a *App) inherit(at *attached) error {
 		}
 	}
 	return nil
-}
-
-// oneLine makes one error of several, or nil of none.
-func oneLine(errs []error) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	texts := make([]string, len(errs))
-	for i, err := range errs {
-		texts[i] = err.Error()
-	}
-	return errors.New(strings.Join(texts, "; "))
 }
 
 // unknownPIDs returns an error for each PID that the configuration names and
@@ -247,7 +240,7 @@ func (at *attached) warn(m *altoroute.Maps) {
 		return
 	}
 	a.logger.Warn("the maps do not cover what is configured", slog.String("source", at.Name),
-		slog.Int("count", len(warnings)), slog.Any("error", oneLine(warnings[:min(len(warnings), maxWarnings)])))
+		slog.Int("count", len(warnings)), slog.String("error", oneLine(warnings[:min(len(warnings), maxWarnings)]...)))
 }
 
 // maxWarnings is how many things that maps do not cover are named.
@@ -262,13 +255,13 @@ func (at *attached) uncovered(m *altoroute.Maps) []error {
 	return errs
 }
 
-func (a *App) attachGeo() error {
-	places, err := acquireGeo(a.Geo, a.Sources)
+func (a *App) attachGeo(cfg geo.Config) error {
+	places, err := acquireGeo(cfg)
 	if err != nil {
 		return err
 	}
 	a.places = places
-	a.unwatch = places.db.Watch(func(s *geo.Snapshot) { a.router.SetLocator(s) })
+	a.unwatch = places.Watch(func(s *geo.Snapshot) { a.router.SetLocator(s) })
 	return nil
 }
 
@@ -278,14 +271,14 @@ func (a *App) Start() error {
 		s.feed.Start()
 	}
 	if a.places != nil {
-		a.places.start()
+		a.places.Start()
 	}
 	a.checks.watcher.Start()
 	a.clock = startClock(a.tick)
 	if len(a.waitingFor()) == 0 {
 		wasReady.Store(true)
 	}
-	a.operated.start() // last: the storage may be slow
+	a.overrides.start() // last: the storage may be slow
 	return nil
 }
 
@@ -300,11 +293,11 @@ func (a *App) Stop() error {
 // with the plan they have.
 func (a *App) Cleanup() error {
 	var errs []error
-	a.operated.leave()
+	a.overrides.leave()
 	a.clock.stop()
 	if a.checks != nil {
 		a.checks.watcher.Stop()
-		errs = append(errs, release(probers, proberKey))
+		errs = append(errs, release(probers, a.checks.prober.key))
 	}
 	for _, s := range a.sources {
 		if s.leave != nil {
@@ -347,6 +340,23 @@ func activeApp() *App {
 		return nil
 	}
 	return a
+}
+
+// configuredApp returns the app for a module that needs it. It never makes an
+// empty one.
+func configuredApp(ctx caddy.Context, who string) (*App, error) {
+	value, err := ctx.AppIfConfigured("altoroute")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, fmt.Errorf("%s needs the global option altoroute, which says what there is to choose from", who)
+	}
+	if err != nil {
+		return nil, err
+	}
+	app, ok := value.(*App)
+	if !ok {
+		return nil, fmt.Errorf("the app altoroute is a %T", value)
+	}
+	return app, nil
 }
 
 // Interface guards

@@ -36,7 +36,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	return httpcaddyfile.App{Name: "altoroute", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-// UnmarshalCaddyfile reads the global option:
+// UnmarshalCaddyfile reads the global option, in which a server has the options
+// of maps as well:
 //
 //	altoroute {
 //		maps [<source>] <network map> <cost maps...> {
@@ -51,7 +52,6 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			spool   <folder>|off
 //		}
 //		server [<source>] <directory urls...> {
-//			# the options of maps, and:
 //			refresh     <at least> <at most>
 //			network_map <resource id>
 //			auth        basic|digest <user> <password>

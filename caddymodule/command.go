@@ -100,7 +100,7 @@ monitoring that tells it again and again; 0 for what the edge says itself`,
 	return run(cmd, func(c *call) error {
 		args := c.Args()
 		if len(args) < 2 {
-			return c.list(args, "edge", (*shownStatus).edges)
+			return c.list(args, "edge", (*statusBody).edges)
 		}
 		change := map[string]any{"edge": args[0]}
 		switch {
@@ -159,7 +159,7 @@ those that are configured; unpin removes one`,
 	return run(cmd, func(c *call) error {
 		args := c.Args()
 		if len(args) < 2 {
-			return c.list(args, "pool", (*shownStatus).pools)
+			return c.list(args, "pool", (*statusBody).pools)
 		}
 		change := map[string]any{"pool": args[0]}
 		switch verb := args[1]; {
@@ -209,7 +209,7 @@ func statusCommand() *cobra.Command {
 		if len(c.Args()) != 0 {
 			return c.misused()
 		}
-		var answer shownStatus
+		var answer statusBody
 		return c.show("status", &answer, func() (string, error) { return answer.text(), nil })
 	})
 }
@@ -237,8 +237,8 @@ type call struct {
 func (c *call) misused() error { return errors.New("usage: " + c.usage) }
 
 // list shows one table of the status, or one of its rows, and what more there is of it.
-func (c *call) list(args []string, what string, rows func(*shownStatus) table, more ...func(*shownStatus) table) error {
-	var answer shownStatus
+func (c *call) list(args []string, what string, rows func(*statusBody) table, more ...func(*statusBody) table) error {
+	var answer statusBody
 	return c.show("status", &answer, func() (string, error) {
 		t := rows(&answer)
 		if len(args) == 1 {

@@ -17,56 +17,18 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute"
 )
 
-// shownStatus is what the commands show of /altoroute/status.
-type shownStatus struct {
-	Sources map[string]struct {
-		Kind       string                `json:"kind"`
-		State      string                `json:"state"`
-		NetworkMap *networkMapBody       `json:"network_map"`
-		AgeSeconds *float64              `json:"age_seconds"`
-		LastError  string                `json:"last_error"`
-		FromSpool  bool                  `json:"from_spool"`
-		Expired    bool                  `json:"expired"`
-		Held       *heldBody             `json:"held"`
-		Incoming   *incomingBody         `json:"incoming"`
-		SetAside   *altoroute.VersionTag `json:"set_aside"`
-		Server     string                `json:"server"`
-		PassedOver string                `json:"passed_over"`
-		SpoolError string                `json:"spool_error"`
-		NotCovered []string              `json:"not_covered"`
-		Versions   []versionBody         `json:"versions"`
-	} `json:"sources"`
-	Pools map[string]struct {
-		Guided      bool                 `json:"guided"`
-		GuidanceOff bool                 `json:"guidance_off"`
-		Panic       bool                 `json:"panic"`
-		Set         *poolSetting         `json:"set"`
-		Edges       map[string]shownEdge `json:"edges"`
-	} `json:"pools"`
-	SuspectSelf bool           `json:"suspect_self"`
-	Unused      unusedSettings `json:"unused_settings"`
-}
-
-type shownEdge struct {
-	State     string       `json:"state"`
-	Capacity  *float64     `json:"capacity"`
-	Rate      *float64     `json:"rate"`
-	Load      *float64     `json:"reported_load"`
-	Set       *edgeSetting `json:"set"`
-	IPv4      *checkBody   `json:"ipv4"`
-	IPv6      *checkBody   `json:"ipv6"`
-	DemotedIn []string     `json:"demoted_in"`
-}
-
 // note says what speaks against an edge.
-func (e *shownEdge) note() string {
+func (e *edgeBody) note() string {
 	var notes []string
-	for family, c := range map[string]*checkBody{"IPv4": e.IPv4, "IPv6": e.IPv6} {
+	for of, c := range map[string]*checkBody{"IPv4": e.IPv4, "IPv6": e.IPv6, "look-up": e.Lookup} {
 		if c != nil && c.Failures > 0 {
-			notes = append(notes, fmt.Sprintf("%s: %d checks failed, %s", family, c.Failures, c.Error))
+			notes = append(notes, fmt.Sprintf("%s: %d checks failed, %s", of, c.Failures, c.Error))
 		}
 	}
 	slices.Sort(notes)
+	if e.LookupError != "" {
+		notes = append(notes, "its addresses are those known before, as the look-up fails: "+e.LookupError)
+	}
 	if len(e.DemotedIn) > 0 {
 		notes = append(notes, "clients cannot reach it in "+strings.Join(e.DemotedIn, ", "))
 	}
@@ -74,7 +36,7 @@ func (e *shownEdge) note() string {
 }
 
 // edges has a line for each edge of each pool.
-func (s *shownStatus) edges() table {
+func (s *statusBody) edges() table {
 	t := table{{"EDGE", "POOL", "STATE", "MODE", "BY", "SINCE", "CAPACITY", "RATE", "LOAD", "NOTE"}}
 	for _, pool := range slices.Sorted(maps.Keys(s.Pools)) {
 		edges := s.Pools[pool].Edges
@@ -109,7 +71,7 @@ func modeCells(s *edgeSetting) []string {
 }
 
 // pools has a line for each pool, and one for each pin by hand.
-func (s *shownStatus) pools() table {
+func (s *statusBody) pools() table {
 	t := table{{"POOL", "EDGES", "GUIDANCE", "PIN", "BY", "SINCE"}}
 	set := func(name string, p *poolSetting) {
 		if p == nil {
@@ -146,7 +108,7 @@ func (s *shownStatus) pools() table {
 }
 
 // sources has a line for each source.
-func (s *shownStatus) sources() table {
+func (s *statusBody) sources() table {
 	t := make(table, 0, 1+len(s.Sources))
 	t = append(t, []string{"SOURCE", "KIND", "STATE", "AGE", "TAG", "PREFIXES", "NOTE", "ERROR"})
 	for _, name := range slices.Sorted(maps.Keys(s.Sources)) {
@@ -192,7 +154,7 @@ func (s *shownStatus) sources() table {
 }
 
 // versions has a line for each version that can be put back.
-func (s *shownStatus) versions() table {
+func (s *statusBody) versions() table {
 	t := table{{"SOURCE", "VERSION", "TAG", "IN FORCE SINCE"}}
 	for _, name := range slices.Sorted(maps.Keys(s.Sources)) {
 		for _, v := range s.Sources[name].Versions {
@@ -206,7 +168,7 @@ func (s *shownStatus) versions() table {
 	return t
 }
 
-func (s *shownStatus) text() string {
+func (s *statusBody) text() string {
 	text := s.sources().text() + "\n" + s.pools().text() + "\n" + s.edges().text()
 	if s.SuspectSelf {
 		text = "So many edges fail at once that the fault is more likely here: none is taken for down.\n\n" + text

@@ -125,7 +125,7 @@ type Pool struct {
 
 	// True turns guidance off: all content is spread over the edges by content
 	// key alone. Default: false.
-	Unguided bool `json:"unguided,omitempty"`
+	GuidanceOff bool `json:"guidance_off,omitempty"`
 
 	// The share of the edges below which too few are up for health to be
 	// believed: 0.5 is one half. Edges that are up still come first, then the

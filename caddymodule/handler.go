@@ -162,56 +162,53 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	h.report(&q, r)
 	h.count.add(&d)
-	is := &account{Decision: d, location: h.location(&d, r, to)}
-	is.publish(r)
+	acc := &account{Decision: d, location: h.location(&d, r, to)}
+	acc.publish(r)
 	switch {
-	case is.location != "":
-		return h.answer(w, r, is, &q, to)
+	case acc.location != "":
+		return h.answer(w, r, acc, &q, to)
 	case d.Reason == altoroute.CacheFill || h.lastResort.next:
 		return h.pass(w, r, next)
 	}
 	return h.refuse(w, h.lastResort.status, "no edge of pool %s may serve this client")
 }
 
-// answer tells the client where to go: by a redirect, or by a list where it asks
-// for one.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, is *account, q *altoroute.Query, to *url.URL) error {
+// answer tells the client where to go: by a redirect, or by a list of all edges where
+// it asks for one.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, acc *account, q *altoroute.Query, to *url.URL) error {
+	header := w.Header()
+	header.Set("Cache-Control", h.cacheControl)
+	if acc.Edge == nil {
+		header.Set("Cache-Control", notKept) // the last resort, for as long as there is no edge
+	}
 	if h.Alternates > 0 || h.List {
-		w.Header().Add("Vary", "Accept")
-		if get := r.Method == http.MethodGet || r.Method == http.MethodHead; get && is.Edge != nil {
-			return h.answerAll(w, r, is, q, to)
+		header.Add("Vary", "Accept")
+	}
+	h.allowOrigin(header, r)
+	if acc.Edge != nil && getsContent(r) {
+		if h.List && prefers(r, "application/json") {
+			return writeList(w, h.Pool, h.alternates(*q, to, maxAlternates+1))
+		}
+		if h.Alternates > 0 {
+			all := h.alternates(*q, to, h.Alternates+1)
+			if accepts(r, metalinkType) {
+				return writeMetalink(w, to.Path, all)
+			}
+			link(header, all)
 		}
 	}
-	h.redirect(w, r, is)
+	header.Set("Location", acc.location)
+	header["Content-Type"] = nil // no body, nothing to sniff
+	if getsContent(r) {
+		w.WriteHeader(h.Status)
+	} else {
+		w.WriteHeader(http.StatusTemporaryRedirect) // keeps method and body
+	}
 	return nil
 }
 
-// answerAll tells of more than one edge.
-func (h *Handler) answerAll(w http.ResponseWriter, r *http.Request, is *account, q *altoroute.Query, to *url.URL) error {
-	header := w.Header()
-	list := h.List && prefers(r, "application/json")
-	document := h.Alternates > 0 && accepts(r, metalinkType)
-	most := h.Alternates + 1
-	if list {
-		most = maxAlternates + 1
-	}
-	var all []alternate
-	if h.Alternates > 0 || list {
-		all = h.alternates(*q, to, most)
-	}
-	if !list && !document {
-		if h.Alternates > 0 {
-			link(header, all)
-		}
-		h.redirect(w, r, is)
-		return nil
-	}
-	header.Set("Cache-Control", h.cacheControl)
-	h.allowOrigin(header, r)
-	if list {
-		return writeList(w, h.Pool, all)
-	}
-	return writeMetalink(w, to.Path, all)
+func getsContent(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
 }
 
 // location returns where the client is sent: to the edge, or to the fallback
@@ -245,22 +242,6 @@ func (h *Handler) refuse(w http.ResponseWriter, status int, format string) error
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	return caddyhttp.Error(status, fmt.Errorf(format, h.Pool))
-}
-
-func (h *Handler) redirect(w http.ResponseWriter, r *http.Request, is *account) {
-	header := w.Header()
-	header.Set("Location", is.location)
-	header.Set("Cache-Control", h.cacheControl)
-	if is.Edge == nil {
-		header.Set("Cache-Control", notKept) // the last resort, for as long as there is no edge
-	}
-	h.allowOrigin(header, r)
-	header["Content-Type"] = nil // no body, nothing to sniff
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		w.WriteHeader(h.Status)
-		return
-	}
-	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
 // allowOrigin lets scripts of the configured origins follow the redirect.

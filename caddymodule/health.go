@@ -4,13 +4,9 @@
 package caddymodule
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
-	"maps"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
@@ -65,7 +61,7 @@ func (h *Health) target(e *Edge, base *url.URL) (health.Target, error) {
 
 // checks are the checks of this configuration's edges.
 type checks struct {
-	prober  *health.Prober
+	prober  *pooledProber
 	watcher *health.Watcher
 	targets map[string]health.Target // by edge
 	was     map[string]altoroute.Condition
@@ -95,24 +91,18 @@ func (a *App) targets() (map[string]health.Target, error) {
 
 // attachChecks takes over what is known of the edges. Nothing is asked before
 // the configuration is in force.
-func (a *App) attachChecks() (*checks, error) {
-	targets, err := a.targets()
+func (a *App) attachChecks(targets map[string]health.Target) (*checks, error) {
+	prober, err := acquireProber()
 	if err != nil {
 		return nil, err
 	}
-	pooled, err := acquire(probers, struct{}{}, func(string) (*pooledProber, error) {
-		return &pooledProber{health.New(health.Config{Logger: slog.New(poolLog)})}, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	c := &checks{prober: pooled.Prober, targets: targets}
+	c := &checks{prober: prober, targets: targets}
 	var all []health.Target
 	for _, t := range targets {
 		all = append(all, t)
 	}
 	if c.watcher, err = c.prober.Watch(all, func() { a.learn(c) }); err != nil {
-		_ = release(probers, proberKey)
+		_ = release(probers, prober.key)
 		return nil, err
 	}
 	a.learn(c)
@@ -167,75 +157,4 @@ func healthOf(s health.State) altoroute.Health {
 	case health.Absent, health.Unknown:
 	}
 	return altoroute.Unknown
-}
-
-// tick is what an app does once a second.
-func (a *App) tick(now time.Time) {
-	a.router.Tick(now)
-	unguided.tick(a.router)
-	panics := make(map[string]bool)
-	for _, pool := range a.router.Pools() {
-		if is := a.router.PoolCondition(pool); is.Panic {
-			panics[pool] = true
-			if !a.panics[pool] {
-				a.logger.Error("too few edges are up for health to be believed: edges that are up come first, then the others by cost",
-					slog.String("pool", pool), slog.Int("up", is.Up), slog.Int("edges", is.Fit))
-			}
-		} else if a.panics[pool] {
-			a.logger.Info("health is believed again", slog.String("pool", pool), slog.Int("up", is.Up), slog.Int("edges", is.Fit))
-		}
-	}
-	if !maps.Equal(a.panics, panics) {
-		a.panics = panics
-	}
-	a.tellDemotions()
-}
-
-// tellDemotions logs which edges clients have come to be kept from, each once.
-func (a *App) tellDemotions() {
-	is := make(map[string]bool)
-	for _, d := range a.router.Demoted() {
-		key := d.Edge + " " + d.PID.String()
-		if is[key] = true; !a.demoted[key] {
-			a.logger.Warn("clients of a PID tell that they cannot reach an edge: it comes last for them",
-				slog.String("edge", d.Edge), slog.String("pid", d.PID.String()), slog.Time("until", d.Until))
-		}
-	}
-	a.demoted = is
-}
-
-// A clock calls a function once a second, but for no more than a tenth of the time
-// where that takes long: to plan for thousands of edges with limits may.
-type clock struct {
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-}
-
-func startClock(tick func(time.Time)) *clock {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &clock{cancel: cancel}
-	c.done.Go(func() {
-		timer := time.NewTimer(time.Second)
-		defer timer.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-				began := time.Now()
-				tick(began)
-				took := time.Since(began)
-				timer.Reset(max(time.Second-took, 9*took))
-			}
-		}
-	})
-	return c
-}
-
-// stop ends the clock and waits for it. It may be called again, and of none.
-func (c *clock) stop() {
-	if c != nil {
-		c.cancel()
-		c.done.Wait()
-	}
 }

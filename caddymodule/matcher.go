@@ -196,23 +196,6 @@ func (*MatchPID) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 		})
 }
 
-// configuredApp returns the app for a module that needs it. It never makes an
-// empty one.
-func configuredApp(ctx caddy.Context, who string) (*App, error) {
-	value, err := ctx.AppIfConfigured("altoroute")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, fmt.Errorf("%s needs the global option altoroute, which says what there is to choose from", who)
-	}
-	if err != nil {
-		return nil, err
-	}
-	app, ok := value.(*App)
-	if !ok {
-		return nil, fmt.Errorf("the app altoroute is a %T", value)
-	}
-	return app, nil
-}
-
 // Interface guards
 var (
 	_ caddy.Provisioner                 = (*MatchPID)(nil)

@@ -87,8 +87,13 @@ func (p *poolCounter) add(d *altoroute.Decision) {
 // stateCollector tells, at each scrape, of the configuration in force.
 type stateCollector struct{}
 
+// described are all that it tells.
+var described []*prometheus.Desc
+
 func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("caddy_altoroute_"+name, help, labels, nil)
+	d := prometheus.NewDesc("caddy_altoroute_"+name, help, labels, nil)
+	described = append(described, d)
+	return d
 }
 
 var (
@@ -132,11 +137,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		sourceState, mapAge, mapLastContact, mapPIDs, mapPrefixes, mapCosts, mapChecks, mapUpdates, mapRefusals, mapHeld, mapHolds, mapIncoming, mapBeyond, sourceServer, spoolFailing, poolUnguidedFor,
-		edgeState, edgeLoad, edgeChecks, edgeChecksFailed, edgeCapacity, edgeRate, edgeDemotions, poolUp, poolPanic, poolUnguided, poolDivided, poolHot, suspectSelf,
-		documentReads, documentBytes, geoCacheEntries, geoCacheHits, geoCacheMisses, geoBuilt, geoRefused,
-	} {
+	for _, d := range described {
 		ch <- d
 	}
 }
@@ -264,7 +265,7 @@ func documentLabel(r feed.ResourceStatus) string {
 func label(path string) string { return strings.ToValidUTF8(path, "\uFFFD") }
 
 func collectGeo(ch chan<- prometheus.Metric, p *pooledGeo) {
-	s := p.db.Status()
+	s := p.Status()
 	gauge(ch, geoCacheEntries, float64(s.Cache.Size))
 	counter(ch, geoCacheHits, s.Cache.Hits)
 	counter(ch, geoCacheMisses, s.Cache.Misses)

@@ -5,7 +5,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/altoroute/caddy-alto/altoroute"
@@ -36,7 +35,7 @@ func (p *parser) option() error {
 	case "health":
 		return p.health()
 	case "routers":
-		return p.number(&p.app.Routers, "how many routers share the edges")
+		return p.number(&p.app.Routers, "how many routers share the edges, 1 or more")
 	}
 	return p.unrecognized()
 }
@@ -54,16 +53,7 @@ func (p *parser) geo() error {
 		case string(geo.ASN), string(geo.Country), string(geo.Continent):
 			return p.geoRule()
 		case "cache":
-			var text string
-			if err := p.single(&text); err != nil {
-				return err
-			}
-			size, err := strconv.Atoi(text)
-			if err != nil || size < 1 {
-				return p.Errf("cache %q: write how many clients to remember, 1 or more", text)
-			}
-			p.app.Geo.CacheSize = size
-			return nil
+			return p.number(&p.app.Geo.CacheSize, "how many clients to remember, 1 or more")
 		}
 		return p.unrecognized()
 	})
@@ -95,23 +85,14 @@ func (p *parser) geoRule() error {
 func (p *parser) handlerOption(h *Handler) error {
 	switch p.Val() {
 	case "status":
-		var text string
-		if err := p.single(&text); err != nil {
-			return err
-		}
-		status, err := strconv.Atoi(text)
-		if err != nil || status == 0 {
-			return p.Errf("status %q: write 302, 303 or 307", text)
-		}
-		h.Status = status
-		return nil
+		return p.number(&h.Status, "302, 303 or 307")
 	case "ttl":
 		return p.duration(&h.TTL)
 	case "cors":
 		return p.list(&h.CORS, nil)
 	case "alternates":
 		if p.CountRemainingArgs() > 0 {
-			return p.number(&h.Alternates, "how many other edges an answer names")
+			return p.number(&h.Alternates, "how many other edges an answer names, 1 or more")
 		}
 		h.Alternates = defaultAlternates
 		return p.once("alternates")

@@ -4,10 +4,13 @@
 package caddymodule
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/altoroute/caddy-alto/altoroute"
 )
 
 // parser reads the options in our blocks. What can only be told at the end,
@@ -108,6 +111,48 @@ func (p *parser) positive(to *caddy.Duration) error {
 	return nil
 }
 
+// number reads the one argument of an option as a whole number from 1 on.
+func (p *parser) number(to *int, right string) error {
+	name, text := p.Val(), ""
+	if err := p.single(&text); err != nil {
+		return err
+	}
+	value, err := strconv.Atoi(text)
+	if err != nil || value < 1 {
+		return p.Errf("%s %q: write %s", name, text, right)
+	}
+	*to = value
+	return nil
+}
+
+// rate reads the one argument of an option as requests per second: `8000/s`.
+func (p *parser) rate(to *float64) error {
+	name, text := p.Val(), ""
+	if err := p.single(&text); err != nil {
+		return err
+	}
+	number, ok := strings.CutSuffix(text, "/s")
+	value, err := strconv.ParseFloat(number, 64)
+	if !ok || err != nil || !(value > 0 && value <= altoroute.MaxCapacity) {
+		return p.Errf("%s %q: write requests per second, such as 8000/s", name, text)
+	}
+	*to = value
+	return nil
+}
+
+// percentage reads `20%` as 0.2.
+func percentage(text string) (share float64, ok bool) {
+	number, ok := strings.CutSuffix(text, "%")
+	value, err := strconv.ParseFloat(number, 64)
+	return value / 100, ok && err == nil
+}
+
+// part reads a percentage from more than 0 to 100.
+func part(text string) (share float64, ok bool) {
+	share, ok = percentage(text)
+	return share, ok && share > 0 && share <= 1
+}
+
 // at returns a function that gives errors the present line later on.
 func (p *parser) at() func(error) error {
 	here := *p.Dispenser
@@ -124,6 +169,21 @@ func (p *parser) wrapped(err error) error {
 
 func (p *parser) unrecognized() error {
 	return p.Errf("unrecognized subdirective %q", p.Val())
+}
+
+// poolArg reads the name of a module and, if there is one, that of a pool.
+func poolArg(d *caddyfile.Dispenser, to *string) error {
+	d.Next()
+	if d.NextArg() {
+		*to = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	if d.NextBlock(d.Nesting()) {
+		return d.Errf("unrecognized subdirective %q", d.Val())
+	}
+	return nil
 }
 
 // hasPlaceholder reports whether a value is known only when the configuration

@@ -154,13 +154,17 @@ func (c *running) metric(name string, labels ...string) float64 {
 // source returns what the status says of a source.
 func (c *running) source(name string) sourceBody {
 	c.t.Helper()
+	return c.status().Sources[name]
+}
+
+func (c *running) status() (s statusBody) {
+	c.t.Helper()
 	code, _, body := c.ask("GET", "/altoroute/status")
 	if code != http.StatusOK {
 		c.t.Fatalf("status: %d %s", code, body)
 	}
-	var s statusBody
 	must(c.t, json.Unmarshal([]byte(body), &s))
-	return s.Sources[name]
+	return s
 }
 
 // logged returns the lines of the log that hold all the words.

@@ -136,21 +136,14 @@ func (s *Source) name() string {
 	return cmp.Or(s.Name, altoroute.DefaultName)
 }
 
-// sameMaps reports whether the maps of another source come from the same place.
-func (s *Source) sameMaps(o *Source) bool {
-	sameCost := s.Cost == o.Cost || s.Cost != nil && o.Cost != nil && *s.Cost == *o.Cost
-	return sameFiles(s.Files, o.Files) && slices.Equal(s.Servers, o.Servers) && s.NetworkMap == o.NetworkMap && sameCost
-}
-
 func (s *Source) local() bool { return len(s.Files) > 0 }
 
 func (s *Source) config() (altoroute.Source, error) {
-	s.Name = s.name()
-	made := altoroute.Source{Name: s.Name}
+	made := altoroute.Source{Name: s.name()}
 	fail := func(format string, args ...any) (altoroute.Source, error) {
-		return made, fmt.Errorf("source %s: %w", s.Name, fmt.Errorf(format, args...))
+		return made, fmt.Errorf("source %s: %w", made.Name, fmt.Errorf(format, args...))
 	}
-	if err := altoroute.CheckName(s.Name); err != nil {
+	if err := altoroute.CheckName(made.Name); err != nil {
 		return made, fmt.Errorf("source: %w", err)
 	}
 	for _, only := range s.Only {
@@ -237,7 +230,7 @@ const userAgent = "altoroute"
 // outside the configuration.
 func (s *Source) feedConfig() (feed.Config, error) {
 	cfg := feed.Config{
-		Name: s.Name, Files: s.Files, NetworkMap: s.NetworkMap,
+		Name: s.name(), Files: s.Files, NetworkMap: s.NetworkMap,
 		Refresh: time.Duration(s.Refresh), MinRefresh: time.Duration(s.MinRefresh), MaxRefresh: time.Duration(s.MaxRefresh), Expire: time.Duration(s.Expire),
 	}
 	if s.Cost != nil {
@@ -247,50 +240,67 @@ func (s *Source) feedConfig() (feed.Config, error) {
 		cfg.Guard = feed.Guard{Off: g.Off, Moved: g.Moved, Lost: g.Lost, Hold: time.Duration(g.Hold), Ramp: time.Duration(g.Ramp)}
 	}
 	cfg.Client.UserAgent = userAgent
-	var users []*url.URL // those of the servers that have a user name
+	servers, withUser, err := s.parseServers()
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Servers = servers
+	if cfg.Client.Credentials, err = s.credentials(servers, withUser); err != nil {
+		return cfg, err
+	}
+	return cfg, nil
+}
+
+// parseServers returns the URLs of the servers without user names and passwords, and
+// whole those of the servers that have them.
+func (s *Source) parseServers() (servers, withUser []*url.URL, err error) {
 	for _, server := range s.Servers {
 		u, err := url.Parse(server)
 		if err != nil {
-			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", withoutSecrets(server))
+			return nil, nil, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", withoutSecrets(server))
 		}
 		whole := *u
 		u.User = nil
 		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-			return cfg, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", u)
+			return nil, nil, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", u)
 		}
 		if port, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16); err != nil || port == 0 {
-			return cfg, fmt.Errorf("server %q: the port is %s, write one from 1 to 65535", u, u.Port())
+			return nil, nil, fmt.Errorf("server %q: the port is %s, write one from 1 to 65535", u, u.Port())
 		}
-		if slices.ContainsFunc(cfg.Servers, func(o *url.URL) bool { return o.String() == u.String() }) {
-			return cfg, fmt.Errorf("server %q is named twice: remove one", u)
+		if slices.ContainsFunc(servers, func(o *url.URL) bool { return o.String() == u.String() }) {
+			return nil, nil, fmt.Errorf("server %q is named twice: remove one", u)
 		}
-		cfg.Servers = append(cfg.Servers, u)
-		if whole.User != nil && s.Auth != nil && s.Auth.Scheme != "" {
-			return cfg, fmt.Errorf("server %q has a user name in its URL, and there is auth %s: remove one of the two", u, s.Auth.Scheme)
-		}
+		servers = append(servers, u)
 		if whole.User != nil {
-			users = append(users, &whole)
+			withUser = append(withUser, &whole)
+			if s.Auth != nil && s.Auth.Scheme != "" {
+				return nil, nil, fmt.Errorf("server %q has a user name in its URL, and there is auth %s: remove one of the two", u, s.Auth.Scheme)
+			}
 		}
 	}
-	if len(users) > 0 { // for all that the directories name there, not only for what is relative to them
-		cfg.Client.Credentials = &alto.Credentials{Scheme: alto.AuthBasic, For: users}
+	return servers, withUser, nil
+}
+
+// credentials returns what the servers are told of who the client is; nil is nothing.
+func (s *Source) credentials(servers, withUser []*url.URL) (*alto.Credentials, error) {
+	var made *alto.Credentials
+	if len(withUser) > 0 { // for all that the directories name there, not only for what is relative to them
+		made = &alto.Credentials{Scheme: alto.AuthBasic, For: withUser}
 	}
 	if c := s.Auth; c != nil {
-		if (c.Certificate == "") != (c.Key == "") {
-			return cfg, errors.New("auth: a certificate and its key belong together")
-		}
-		if c.Scheme != "" {
-			cfg.Client.Credentials = &alto.Credentials{
-				Scheme: alto.AuthScheme(c.Scheme), Username: c.Username, Password: c.Password, Token: c.Token, For: cfg.Servers,
-			}
-		} else if c.Certificate == "" {
-			return cfg, errors.New("auth: write basic, digest, bearer or cert")
+		switch {
+		case (c.Certificate == "") != (c.Key == ""):
+			return nil, errors.New("auth: a certificate and its key belong together")
+		case c.Scheme != "":
+			made = &alto.Credentials{Scheme: alto.AuthScheme(c.Scheme), Username: c.Username, Password: c.Password, Token: c.Token, For: servers}
+		case c.Certificate == "":
+			return nil, errors.New("auth: write basic, digest, bearer or cert")
 		}
 	}
-	if err := cfg.Client.Credentials.Check(); err != nil {
-		return cfg, fmt.Errorf("auth: %w", err)
+	if err := made.Check(); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
 	}
-	return cfg, nil
+	return made, nil
 }
 
 // withoutSecrets returns a URL that cannot be read without what stands before an @:

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -71,17 +69,10 @@ func actOnSource(app *App, m *members) (any, error) {
 
 // source returns a source by name; without one, the only one.
 func (a *App) source(name *string) (*attached, error) {
-	names := make([]string, len(a.sources))
-	for i, s := range a.sources {
-		if names[i] = s.Name; name != nil && *name == s.Name || name == nil && len(a.sources) == 1 {
-			return s, nil
-		}
+	if name == nil && len(a.sources) == 1 {
+		return a.sources[0], nil
 	}
-	slices.Sort(names)
-	if name == nil {
-		return nil, fmt.Errorf("source is missing; the sources are %s", strings.Join(names, ", "))
-	}
-	return nil, fmt.Errorf("source: there is no source %q; the sources are %s", *name, strings.Join(names, ", "))
+	return pick("source", "source", name, a.sources, func(s *attached) string { return s.Name })
 }
 
 func sourceCommand() *cobra.Command {
@@ -108,7 +99,7 @@ the one that it replaces is put aside, until the source has another`,
 	return run(cmd, func(c *call) error {
 		args := c.Args()
 		if len(args) < 2 {
-			return c.list(args, "source", (*shownStatus).sources, (*shownStatus).versions)
+			return c.list(args, "source", (*statusBody).sources, (*statusBody).versions)
 		}
 		change := map[string]any{"source": args[0], "do": args[1]}
 		switch {

@@ -5,7 +5,6 @@ package caddymodule
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -32,8 +31,7 @@ func (p *parser) source() error {
 	if s.hasPlaceholder() {
 		return nil
 	}
-	check := *s
-	if _, err := check.config(); err != nil {
+	if _, err := s.config(); err != nil {
 		return wrap(err)
 	}
 	return nil
@@ -177,8 +175,8 @@ func (p *parser) guard(s *Source) error {
 	}
 	switch args[0] {
 	case "moved", "lost":
-		share, err := percentage(args[1])
-		if err != nil {
+		share, ok := part(args[1])
+		if !ok {
 			return p.Errf("guard %s %q: write a percentage such as 20%%", args[0], args[1])
 		}
 		if args[0] == "lost" {
@@ -189,41 +187,36 @@ func (p *parser) guard(s *Source) error {
 			if err := p.once("guard hold"); err != nil {
 				return err
 			}
-			return p.span(&s.Guard.Hold, "hold", args[2])
+			return p.guardTime(&s.Guard.Hold, "hold", args[2])
 		}
 		return nil
 	case "hold":
-		return p.span(&s.Guard.Hold, "hold", args[1])
+		return p.guardTime(&s.Guard.Hold, "hold", args[1])
 	case "ramp":
-		return p.span(&s.Guard.Ramp, "ramp", args[1])
+		return p.guardTime(&s.Guard.Ramp, "ramp", args[1])
 	}
 	return p.Errf("guard %q: there are off, moved, lost, hold and ramp", args[0])
 }
 
-// span reads a duration of a guard: 0 is stored as less than that, as 0 stands for the
-// default; to hold for no time makes no sense, and 0 is to hold for ever.
-func (p *parser) span(to *caddy.Duration, name, text string) error {
-	if name == "hold" && text == "forever" {
-		text = "0s"
+// guardTime reads a duration of a guard: 0 is stored as less than that, as 0 stands for
+// the default. To hold for no time makes no sense, so that `hold 0s` is to hold for ever;
+// who wants no guard writes `guard off`.
+func (p *parser) guardTime(to *caddy.Duration, name, text string) error {
+	right := "a duration such as 10m, or 0s for at once"
+	if name == "hold" {
+		right = "a duration such as 1h, or forever for only by hand"
+		if text == "forever" {
+			text = "0s"
+		}
 	}
 	d, err := caddy.ParseDuration(text)
 	if err != nil || d < 0 {
-		return p.Errf("guard %s %q: write a duration such as 1h", name, text)
+		return p.Errf("guard %s %q: write %s", name, text, right)
 	}
 	if *to = caddy.Duration(d); d == 0 {
 		*to = -1
 	}
 	return nil
-}
-
-// percentage reads a share from more than 0 to 100 %.
-func percentage(text string) (float64, error) {
-	number, ok := strings.CutSuffix(text, "%")
-	share, err := strconv.ParseFloat(number, 64)
-	if err == nil && (!ok || !(share > 0 && share <= 100)) {
-		err = strconv.ErrRange
-	}
-	return share / 100, err
 }
 
 // auth reads `auth bearer <token>`, `auth basic|digest <user> <password>` or

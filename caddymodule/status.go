@@ -4,6 +4,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"net/netip"
@@ -26,7 +27,7 @@ type statusBody struct {
 	// more likely here.
 	SuspectSelf bool `json:"suspect_self,omitempty"`
 	// Unused is what was set by hand of edges and pools that there are not.
-	Unused *unusedSettings `json:"unused_settings,omitempty"`
+	Unused unusedSettings `json:"unused_settings,omitzero"`
 }
 
 type sourceBody struct {
@@ -149,7 +150,10 @@ type edgeBody struct {
 	Load     *float64   `json:"reported_load,omitempty"`
 	IPv4     *checkBody `json:"ipv4,omitempty"`
 	IPv6     *checkBody `json:"ipv6,omitempty"`
-	Lookup   *checkBody `json:"lookup,omitempty"`
+	// Lookup is of the host's name, for as long as no address of it is known.
+	Lookup *checkBody `json:"lookup,omitempty"`
+	// LookupError is why the addresses known before are in use.
+	LookupError string `json:"lookup_error,omitempty"`
 	// DemotedIn are PIDs whose clients tell that they cannot reach the edge.
 	DemotedIn []string `json:"demoted_in,omitempty"`
 	// Set is what is set of it, by hand or, where that says nothing of the mode, by
@@ -200,7 +204,7 @@ func status(app *App, _ url.Values) (int, any, error) {
 		body.Pools[name] = app.describePool(name)
 	}
 	body.SuspectSelf = app.checks.prober.Suspect()
-	body.Unused = hand.unused(app.router)
+	body.Unused = byHand.unused(app.router)
 	if app.places != nil {
 		body.Geo = describeGeo(app.places)
 	}
@@ -211,7 +215,7 @@ func (a *App) describePool(name string) poolBody {
 	is := a.router.PoolCondition(name)
 	body := poolBody{
 		Guided: a.router.Guided(name), GuidanceOff: is.Unguided, Panic: is.Panic, Up: is.Up,
-		Divided: is.Divided, Hot: is.Hot, Set: hand.pool(name), Edges: make(map[string]edgeBody),
+		Divided: is.Divided, Hot: is.Hot, Set: byHand.pool(name), Edges: make(map[string]edgeBody),
 	}
 	demoted := make(map[string][]string)
 	for _, d := range a.router.Demoted() {
@@ -219,7 +223,7 @@ func (a *App) describePool(name string) poolBody {
 	}
 	for _, e := range a.router.Edges(name) {
 		edge := edgeBody{State: a.router.State(e, netip.Addr{}), URL: a.router.EdgeURL(name, e).String()}
-		edge.DemotedIn, edge.Set = demoted[e.Name], hand.edge(e.Name)
+		edge.DemotedIn, edge.Set = demoted[e.Name], byHand.edge(e.Name)
 		for _, s := range a.sources {
 			if pid := a.router.PID(e, s.Name); pid != "" {
 				if edge.PIDs == nil {
@@ -246,7 +250,13 @@ func (a *App) describeChecks(body *edgeBody, edge string) {
 		return
 	}
 	s, _ := a.checks.prober.Status(target)
-	body.IPv4, body.IPv6, body.Lookup = describeCheck(&s.IPv4), describeCheck(&s.IPv6), describeCheck(&s.Host)
+	body.describe(&s)
+}
+
+// describe shows what checks say.
+func (e *edgeBody) describe(s *health.Status) {
+	e.IPv4, e.IPv6, e.Lookup = describeCheck(&s.IPv4), describeCheck(&s.IPv6), describeCheck(&s.Host)
+	e.LookupError = s.LookupErr
 }
 
 func describeCheck(c *health.Check) *checkBody {
@@ -275,12 +285,13 @@ func (a *App) sourceStatus(s *attached) feed.Status {
 	return status
 }
 
-// text returns what an error says; of none, nothing.
-func text(err error) string {
+// oneLine returns what errors say, in one line; of none, nothing.
+func oneLine(errs ...error) string {
+	err := errors.Join(errs...)
 	if err == nil {
 		return ""
 	}
-	return strings.ReplaceAll(err.Error(), "\n", "; ") // of several, one line
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
 // describeSource shows a source.
@@ -314,7 +325,7 @@ func (a *App) describeSource(at *attached) sourceBody {
 	}
 	body.LastContact, body.NextLook = moment(s.LastContact), moment(s.Next)
 	body.FromSpool, body.Expired = s.Spooled, s.Expired
-	body.LastError = text(s.Err)
+	body.LastError = oneLine(s.Err)
 	body.Held = describeHeld(s.Held)
 	if s.Aside != (altoroute.VersionTag{}) {
 		body.SetAside = &s.Aside
@@ -322,7 +333,7 @@ func (a *App) describeSource(at *attached) sourceBody {
 	if len(at.Servers) > 1 {
 		body.Server = s.Origin
 	}
-	body.PassedOver, body.SpoolError = text(s.PassedOver), text(s.SpoolErr)
+	body.PassedOver, body.SpoolError = oneLine(s.PassedOver), oneLine(s.SpoolErr)
 	body.BeyondOnly = a.router.Beyond(at.Name)
 	if in := a.router.Incoming(at.Name); in.Maps != nil {
 		body.Incoming = &incomingBody{in.Maps.Network.Tag(), in.Share, moment(in.Ramp.Since), moment(in.Ramp.Since.Add(in.Ramp.Over))}
@@ -349,14 +360,12 @@ func describeHeld(h *feed.Held) *heldBody {
 }
 
 func describeGeo(p *pooledGeo) *geoBody {
-	s := p.db.Status()
+	s := p.Status()
 	body := &geoBody{Cache: cacheBody{Entries: s.Cache.Size, Capacity: s.Cache.Capacity, Hits: s.Cache.Hits, Misses: s.Cache.Misses}}
 	for _, f := range s.Files {
-		d := databaseBody{File: f.Path, Type: f.Type, Built: f.BuildTime.UTC(), LoadedAt: f.LoadedAt.UTC()}
-		if f.LastError != nil {
-			d.LastError = f.LastError.Error()
-		}
-		body.Databases = append(body.Databases, d)
+		body.Databases = append(body.Databases, databaseBody{
+			File: f.Path, Type: f.Type, Built: f.BuildTime.UTC(), LoadedAt: f.LoadedAt.UTC(), LastError: oneLine(f.LastError),
+		})
 	}
 	return body
 }

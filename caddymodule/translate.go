@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/health"
 	"github.com/altoroute/caddy-alto/geo"
 )
 
@@ -82,8 +82,28 @@ func (a *App) checkNulls() error {
 	return nil
 }
 
+// A config is a configuration in the words of those who do what it says.
+type config struct {
+	router  altoroute.Config
+	geo     geo.Config               // zero where there is none
+	targets map[string]health.Target // how each edge is checked, see App.targets
+}
+
 // config translates the configuration without looking at anything outside it.
-func (a *App) config() (cfg altoroute.Config, err error) {
+func (a *App) config() (cfg config, err error) {
+	if cfg.router, err = a.routerConfig(); err != nil {
+		return cfg, err
+	}
+	if a.Geo != nil {
+		if cfg.geo, err = a.Geo.config(a.Sources); err != nil {
+			return cfg, err
+		}
+	}
+	cfg.targets, err = a.targets()
+	return cfg, err
+}
+
+func (a *App) routerConfig() (cfg altoroute.Config, err error) {
 	for _, s := range a.Sources {
 		made, err := s.config()
 		if err != nil {
@@ -108,12 +128,10 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 		}
 		cfg.Pools = append(cfg.Pools, made)
 	}
-	if a.Geo != nil {
-		if err := a.Geo.check(a.Sources); err != nil {
+	if a.Geo == nil {
+		if err := needsNoPlace(&cfg); err != nil {
 			return cfg, err
 		}
-	} else if err := needsNoPlace(&cfg); err != nil {
-		return cfg, err
 	}
 	if a.DefaultPID != "" {
 		if cfg.Default, err = altoroute.ParseSourcePID(a.DefaultPID); err != nil {
@@ -122,28 +140,7 @@ func (a *App) config() (cfg altoroute.Config, err error) {
 	}
 	cfg.CDNID = a.CDNID
 	cfg.Ramp, cfg.Routers = a.Health.ramp(), a.Routers
-	_, err = a.targets()
-	return cfg, err
-}
-
-// checkSpools refuses two sources with one spool, each of which would remove what the
-// other has put there.
-func checkSpools(sources []*Source) error {
-	owners := make(map[string]string)
-	for _, s := range sources {
-		if s.Spool == "" || s.Spool == "off" {
-			continue
-		}
-		folder, err := filepath.Abs(s.Spool)
-		if err != nil {
-			return fmt.Errorf("source %s: spool: %w", s.Name, err)
-		}
-		if owner, ok := owners[folder]; ok {
-			return fmt.Errorf("source %s: spool %s is that of source %s: give each a folder of its own", s.Name, folder, owner)
-		}
-		owners[folder] = s.Name
-	}
-	return nil
+	return cfg, nil
 }
 
 // needsNoPlace refuses what goes by the place of clients, where there is nothing that
@@ -224,7 +221,7 @@ func (p *Pool) config(name string) (altoroute.Pool, error) {
 		return made, nil
 	}
 	made.Edges, made.URL, made.Tolerance = p.Edges, p.URL, p.Tolerance
-	made.Parents, made.Panic, made.Unguided, made.Serves = p.Parents, p.Panic, p.Unguided, p.Serves.config()
+	made.Parents, made.Panic, made.Unguided, made.Serves = p.Parents, p.Panic, p.GuidanceOff, p.Serves.config()
 	for _, pin := range p.Pins {
 		parsed, err := altoroute.ParsePin(pin.Clients, pin.Edge)
 		if err != nil {
@@ -279,38 +276,34 @@ func (p *Pool) lastResort() (lastResort, error) {
 	return made, nil
 }
 
-// rules translates the rules, bare PIDs being of the only source there is.
-func (g *Geo) rules(sources []*Source) ([]geo.Rule, error) {
-	var rules []geo.Rule
+// config translates what geo needs to know, bare PIDs being of the only source there
+// is. It looks at nothing outside the configuration.
+func (g *Geo) config(sources []*Source) (geo.Config, error) {
+	cfg := geo.Config{Files: g.Databases, CacheSize: g.CacheSize}
+	if len(g.Databases) == 0 {
+		return cfg, errors.New("geo: name a database")
+	}
+	if g.CacheSize < 0 {
+		return cfg, fmt.Errorf("geo: cache_size %d is out of range: write 1 or more", g.CacheSize)
+	}
 	for _, r := range g.Rules {
 		pid, err := altoroute.ParseSourcePID(r.PID)
 		if err != nil {
-			return nil, fmt.Errorf("geo: %s %s: %w", r.Kind, r.Match, err)
+			return cfg, fmt.Errorf("geo: %s %s: %w", r.Kind, r.Match, err)
 		}
 		if pid.Source == "" && len(sources) == 1 {
 			pid.Source = sources[0].Name
 		}
 		if !slices.ContainsFunc(sources, func(s *Source) bool { return s.Name == pid.Source }) {
-			return nil, fmt.Errorf("geo: %s %s: PID %s names no source that there is", r.Kind, r.Match, pid)
+			return cfg, fmt.Errorf("geo: %s %s: PID %s names no source that there is", r.Kind, r.Match, pid)
 		}
 		rule := geo.Rule{Kind: geo.Kind(r.Kind), Match: r.Match, PID: pid}
 		if err := rule.Validate(); err != nil {
-			return nil, err
+			return cfg, err
 		}
-		rules = append(rules, rule)
+		cfg.Rules = append(cfg.Rules, rule)
 	}
-	return rules, nil
-}
-
-func (g *Geo) check(sources []*Source) error {
-	if len(g.Databases) == 0 {
-		return errors.New("geo: name a database")
-	}
-	if g.CacheSize < 0 {
-		return fmt.Errorf("geo: cache_size %d is out of range: write 1 or more", g.CacheSize)
-	}
-	_, err := g.rules(sources)
-	return err
+	return cfg, nil
 }
 
 // unknownPIDs returns an error for each rule that names outright a PID that

@@ -162,21 +162,6 @@ func (u *Upstreams) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return poolArg(d, &u.Pool)
 }
 
-// poolArg reads the name of a module and, if there is one, that of a pool.
-func poolArg(d *caddyfile.Dispenser, to *string) error {
-	d.Next()
-	if d.NextArg() {
-		*to = d.Val()
-	}
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	if d.NextBlock(d.Nesting()) {
-		return d.Errf("unrecognized subdirective %q", d.Val())
-	}
-	return nil
-}
-
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Upstreams)(nil)

@@ -41,7 +41,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// A server also runs db.Run(ctx, 0), so that new files are picked up.
+	// A server also calls db.Start and, in the end, db.Stop, so that new files are
+	// picked up.
 	place := db.Snapshot().Locate(netip.MustParseAddr("192.0.2.1"))
 	fmt.Println(place.Country, place.Continent, place.PIDs)
 	fmt.Println(db.Snapshot().Locate(netip.MustParseAddr("203.0.113.1")))

@@ -4,6 +4,7 @@
 package geo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +38,8 @@ type Config struct {
 }
 
 // A DB keeps places current while its files are replaced. It is safe for
-// concurrent use and holds no descriptor, goroutine or lock that needs closing.
+// concurrent use and holds no descriptor or lock that needs closing; what
+// [DB.Start] begins, [DB.Stop] ends.
 type DB struct {
 	rules     *ruleset
 	log       *slog.Logger
@@ -50,7 +52,9 @@ type DB struct {
 	refresh sync.Mutex
 	files   []*file // the slice and paths are constant
 
-	mu sync.Mutex // held while the states of files are written, see there; never for long
+	mu   sync.Mutex         // guards stop, and is held while the states of files are written, see there; never for long
+	stop context.CancelFunc // nil before Start
+	done sync.WaitGroup     // of what Start began
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
 	watchers   []*watcher
@@ -131,7 +135,6 @@ func (d *DB) inherit(previous *DB) {
 			continue
 		}
 		f.state = previous.files[i].state
-		f.reads = 0
 		if f.unfit {
 			f.stamp = localfile.Stamp{} // by other rules: these may like it
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/altoroute/caddy-alto/internal/localfile"
 )
 
-// defaultInterval is how often Run looks at the files unless told.
-const defaultInterval = 2 * time.Second
+// interval is how often the files are looked at.
+const interval = 2 * time.Second
 
 // A file is a path and what is known of what is there. Its state is written
 // with both of DB's mutexes held, so that either suffices to read it.
@@ -36,8 +36,6 @@ type state struct {
 	unfit   bool  // it is good, but left a rule without an answer
 
 	fault error // why what is at the path now is not in use; nil where it is
-	since time.Time
-	reads uint64
 }
 
 // name says which file an error is about.
@@ -55,7 +53,6 @@ func (s state) look(path string) state {
 		s.fault = s.refused
 		return s
 	}
-	s.reads++
 	content, stamp, err := readFile(path)
 	if err != nil {
 		s.stamp, s.fault = localfile.Stamp{}, err // nothing was judged
@@ -75,8 +72,7 @@ func (s state) look(path string) state {
 // without is the state in which what a look has found is refused because of
 // the rules.
 func (s state) without(found state, err error) state {
-	s.stamp, s.reads = found.stamp, found.reads
-	s.refused, s.fault, s.unfit = err, err, true
+	s.stamp, s.refused, s.fault, s.unfit = found.stamp, err, err, true
 	return s
 }
 
@@ -162,11 +158,7 @@ func (d *DB) commit(next []state) (changed bool, news []*file, err error) {
 		if changed && is.unfit {
 			is.stamp = localfile.Stamp{} // it may fit now: judge it again at the next look
 		}
-		switch {
-		case is.fault == nil:
-			is.since = time.Time{}
-		case f.fault == nil || f.fault.Error() != is.fault.Error():
-			is.since = time.Now()
+		if is.fault != nil && (f.fault == nil || f.fault.Error() != is.fault.Error()) {
 			news = append(news, f)
 		}
 	}
@@ -195,12 +187,34 @@ func (d *DB) warn(f *file) error {
 	return f.name(f.fault)
 }
 
-// Run refreshes until ctx ends: at once, then at the interval given; 0 means
-// every two seconds. What it finds goes to the logger and to Status.
-func (d *DB) Run(ctx context.Context, every time.Duration) {
-	if every <= 0 {
-		every = defaultInterval
+// Start begins to refresh until Stop: at once, then every two seconds. It returns
+// at once. What is found goes to the logger and to Status. A DB is started once;
+// further calls do nothing.
+func (d *DB) Start() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stop != nil {
+		return
 	}
+	var ctx context.Context
+	ctx, d.stop = context.WithCancel(context.Background())
+	d.done.Go(func() { d.run(ctx, interval) })
+}
+
+// Stop ends what Start began and waits for it. The last snapshot stays in use. Stop
+// may be called without Start.
+func (d *DB) Stop() {
+	d.mu.Lock()
+	stop := d.stop
+	d.mu.Unlock()
+	if stop == nil {
+		return
+	}
+	stop()
+	d.done.Wait()
+}
+
+func (d *DB) run(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {

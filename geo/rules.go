@@ -151,8 +151,11 @@ func parseTemplate(p altoroute.SourcePID) (template, error) {
 	size := 0
 	for rest := p.PID; rest != ""; {
 		text, after, found := strings.Cut(rest, "{")
+		if strings.Contains(text, ".") {
+			return t, fmt.Errorf("pid %q: no map has such a PID, as a dot is reserved for future use (RFC 7285 §10.1): use letters, digits and - : @ _", p.PID)
+		}
 		if i := strings.IndexFunc(text, notInPID); i >= 0 {
-			return t, fmt.Errorf("pid %q: %q cannot be in a PID: use letters, digits and . - : @ _", p.PID, text[i:])
+			return t, fmt.Errorf("pid %q: %q cannot be in a PID: use letters, digits and - : @ _", p.PID, text[i:])
 		}
 		if text != "" {
 			t.parts = append(t.parts, part{text: text})
@@ -184,7 +187,7 @@ func notInPID(r rune) bool {
 	case r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z':
 		return false
 	}
-	return !strings.ContainsRune("-:@_.", r)
+	return !strings.ContainsRune("-:@_", r)
 }
 
 // expand returns the PID for a place, and false where a placeholder's value is

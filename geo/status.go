@@ -22,18 +22,11 @@ type FileStatus struct {
 	Type string
 	// BuildTime is when its publisher built it.
 	BuildTime time.Time
-	// Entries is the number of nodes in its search tree.
-	Entries uint64
 	// LoadedAt is when it was read.
 	LoadedAt time.Time
-	// Reads is how often this DB has read the file, good or bad. What
-	// Config.Previous has read does not count.
-	Reads uint64
 	// LastError says why what is at Path now is not in use; nil where it is.
 	// The text does not repeat the path.
 	LastError error
-	// ErrorSince is when LastError was first found; zero where there is none.
-	ErrorSince time.Time
 }
 
 // CacheStatus counts remembered clients. Hits and Misses only ever grow, also
@@ -54,8 +47,7 @@ func (d *DB) Status() Status {
 		meta := f.db.reader.Metadata()
 		s.Files = append(s.Files, FileStatus{
 			Path: f.path, Type: meta.DatabaseType, BuildTime: meta.BuildTime(),
-			Entries: uint64(meta.NodeCount), LoadedAt: f.db.loadedAt, Reads: f.reads,
-			LastError: f.fault, ErrorSince: f.since,
+			LoadedAt: f.db.loadedAt, LastError: f.fault,
 		})
 	}
 	d.mu.Unlock()

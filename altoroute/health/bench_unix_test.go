@@ -94,7 +94,7 @@ func BenchmarkPlan(b *testing.B) {
 	var n atomic.Int64
 	probeAll(b, Config{}, func(*Prober) func(context.Context, *subject, netip.Addr) (Report, error) {
 		return func(context.Context, *subject, netip.Addr) (Report, error) {
-			return Report{Load: float64(n.Add(1)), HasLoad: true}, nil
+			return Report{Load: float64(n.Add(1))}, nil
 		}
 	}, literals(10_000))
 }

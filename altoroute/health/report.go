@@ -13,14 +13,11 @@ import (
 
 // A Report is what a successful check's answer says of the edge's load.
 type Report struct {
-	// Load is the share of the edge's capacity in use: 0 is idle, 1 is full, and
-	// it may be more. HasLoad tells whether it was reported.
-	Load    float64
-	HasLoad bool
-	// Capacity is in requests per second. HasCapacity tells whether it was
-	// reported.
-	Capacity    float64
-	HasCapacity bool
+	// Load is the share of the edge's capacity in use: 1 is full, and it may be
+	// more. 0 is idle, or that nothing was reported.
+	Load float64
+	// Capacity is in requests per second. 0 is that nothing was reported.
+	Capacity float64
 	// Odd says what was reported but cannot be used, and why. It is empty where
 	// nothing was.
 	Odd string
@@ -88,10 +85,10 @@ func (r *Report) readJSON(body []byte) {
 
 func reported(member json.RawMessage) bool { return len(member) > 0 && string(member) != "null" }
 
-func (r *Report) setLoad(s string)     { r.set("load", s, &r.Load, &r.HasLoad) }
-func (r *Report) setCapacity(s string) { r.set("capacity", s, &r.Capacity, &r.HasCapacity) }
+func (r *Report) setLoad(s string)     { r.set("load", s, &r.Load) }
+func (r *Report) setCapacity(s string) { r.set("capacity", s, &r.Capacity) }
 
-func (r *Report) set(name, s string, v *float64, has *bool) {
+func (r *Report) set(name, s string, v *float64) {
 	n, err := strconv.ParseFloat(s, 64)
 	switch {
 	case len(s) > 64 || err != nil && n == 0 || !numeric(s) || strings.ContainsAny(s, "xX_"):
@@ -103,7 +100,7 @@ func (r *Report) set(name, s string, v *float64, has *bool) {
 	case math.IsNaN(n):
 		r.odd(fmt.Sprintf("%s %s is not a number", name, s))
 	default:
-		*v, *has = n+0, true // which makes -0 a plain 0
+		*v = n + 0 // which makes -0 a plain 0
 	}
 }
 

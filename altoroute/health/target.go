@@ -114,15 +114,8 @@ func (r StatusRange) String() string {
 	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
-// Validate checks the target. The error names the member and what would be
-// right.
-func (t Target) Validate() error {
-	_, err := t.Canonical()
-	return err
-}
-
 // Canonical returns the target in the form by which it is known, every default
-// filled in, or what is wrong with it.
+// filled in. The error names the member that is wrong, and what would be right.
 func (t Target) Canonical() (Target, error) {
 	u, err := parseURL(t.URL)
 	if err != nil {

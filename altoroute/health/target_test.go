@@ -70,7 +70,7 @@ func TestInvalidTargets(t *testing.T) {
 		`load header "X Load" is not a header's name`:                                        {URL: u, LoadHeader: "X Load"},
 		`family 3 is none`: {URL: u, Family: 3},
 	} {
-		err := target.Validate()
+		_, err := target.Canonical()
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -164,13 +164,13 @@ func TestChanged(t *testing.T) {
 		}
 		load := 0.0
 		f.mu.Lock()
-		f.report = func(*subject) Report { load++; return Report{Load: load, HasLoad: true} }
+		f.report = func(*subject) Report { load++; return Report{Load: load} }
 		f.mu.Unlock()
 		pass(time.Minute)
 		if n := len(calls); n < 250 || n > 301 || other < 10 {
 			t.Errorf("told %d times in a minute of changing load, the other one %d times", n, other)
 		}
-		if s := f.status(targets[0]); !s.Report().HasLoad || s.Report() != s.IPv6.Report {
+		if s := f.status(targets[0]); s.Report().Load == 0 || s.Report() != s.IPv6.Report {
 			t.Errorf("got %+v", s.Report())
 		}
 		w.Stop()
@@ -186,7 +186,7 @@ func TestLastReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newField(t, Config{})
 		target := literal(1)
-		f.report = func(*subject) Report { return Report{Load: 0.5, HasLoad: true} }
+		f.report = func(*subject) Report { return Report{Load: 0.5} }
 		f.begin(target)
 		pass(time.Minute)
 		f.breaks(everything)
@@ -195,7 +195,7 @@ func TestLastReport(t *testing.T) {
 			t.Errorf("the report is lost: %+v", s)
 		}
 		pass(time.Minute)
-		if s := f.status(target); s.Report().HasLoad {
+		if s := f.status(target); s.Report().Load != 0 {
 			t.Errorf("what is down has a load: %+v", s)
 		}
 	})

@@ -16,24 +16,24 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute"
 )
 
-// hand is the operator's hand on this process.
-var hand = newOperator(slog.New(poolLog)) //nolint:gochecknoglobals // outlives every configuration
+// byHand is all that an operator has set by hand.
+var byHand = newOverrides(slog.New(sharedLog)) //nolint:gochecknoglobals // outlives every configuration
 
-// operator is what an operator has set by hand, of edges and of pools. It
-// outlives configurations, and by the storage of Caddy restarts too. Names that
-// a configuration does not have are kept for one that has.
-type operator struct {
+// overrides are what is set by hand of edges and of pools, instead of what is
+// configured. They outlive configurations, and by the storage of Caddy restarts
+// too. Names that a configuration does not have are kept for one that has.
+type overrides struct {
 	logger *slog.Logger
 
-	mu   sync.Mutex
-	kept settings
-	uses []*operated // in the order of provisioning; the last one started is in force
+	mu       sync.Mutex // guards what follows, but for store
+	settings settings
+	configs  []*overridden // in the order of provisioning; the last one started is in force
 
 	store store
 }
 
-func newOperator(logger *slog.Logger) *operator {
-	return &operator{logger: logger, kept: newSettings()}
+func newOverrides(logger *slog.Logger) *overrides {
+	return &overrides{logger: logger, settings: newSettings()}
 }
 
 // settings is all that is set, in the form in which it is stored. What the maps
@@ -54,13 +54,13 @@ func newSettings() settings {
 	}
 }
 
-// operated is a configuration under the operator's hand.
-type operated struct {
-	operator *operator
-	router   *altoroute.Router
-	storage  certmagic.Storage
-	says     map[string]*edgeSetting // what the configuration says of edges
-	started  bool
+// overridden is a configuration to which overrides apply.
+type overridden struct {
+	overrides  *overrides
+	router     *altoroute.Router
+	storage    certmagic.Storage
+	configured map[string]*edgeSetting // what the configuration says of edges
+	started    bool
 
 	// What was ever set on this Router, or on one of which it has inherited.
 	edges, pools map[string]bool
@@ -69,65 +69,65 @@ type operated struct {
 // join puts all that is set in force on the Router of a configuration that is
 // being provisioned, which has inherited already. From now on changes reach it,
 // so that none is lost between two configurations. Nothing is written.
-func (o *operator) join(storage certmagic.Storage, r *altoroute.Router, edges []*Edge, now time.Time) *operated {
+func (o *overrides) join(storage certmagic.Storage, r *altoroute.Router, edges []*Edge, now time.Time) *overridden {
 	now = plain(now)
 	o.open(storage)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	u := &operated{
-		operator: o, router: r, storage: storage, says: o.configured(edges, now),
+	u := &overridden{
+		overrides: o, router: r, storage: storage, configured: o.configured(edges, now),
 		edges: make(map[string]bool), pools: make(map[string]bool),
 	}
-	for _, before := range o.uses {
+	for _, before := range o.configs {
 		maps.Copy(u.edges, before.edges)
 		maps.Copy(u.pools, before.pools)
 	}
-	o.uses = append(o.uses, u)
+	o.configs = append(o.configs, u)
 	u.apply(now)
 	return u
 }
 
 // configured returns what a configuration says of its edges. What it said
 // before as well has the time of then.
-func (o *operator) configured(edges []*Edge, now time.Time) map[string]*edgeSetting {
-	says := make(map[string]*edgeSetting)
+func (o *overrides) configured(edges []*Edge, now time.Time) map[string]*edgeSetting {
+	made := make(map[string]*edgeSetting)
 	for _, e := range edges {
 		if mode, err := altoroute.ParseMode(e.Mode); err != nil || mode == altoroute.Auto {
 			continue
 		}
 		s := &edgeSetting{Mode: e.Mode, Over: span(e.DrainOver), By: byConfig, At: now}
-		if was := o.kept.Config[e.Name]; was != nil && was.Mode == s.Mode {
+		if was := o.settings.Config[e.Name]; was != nil && was.Mode == s.Mode {
 			s.At = was.At
 		}
 		if s.Mode == altoroute.Drain.String() {
 			s.Since = s.At
 		}
-		says[e.Name] = s
+		made[e.Name] = s
 	}
-	return says
+	return made
 }
 
 // start tells that the configuration comes into force, and writes what it says.
-func (u *operated) start() {
-	o := u.operator
+func (u *overridden) start() {
+	o := u.overrides
 	o.mu.Lock()
 	u.started = true
-	o.kept.Config = u.says
+	o.settings.Config = u.configured
 	o.mu.Unlock()
 	_ = o.save() // has been logged
 }
 
-// leave ends the operator's hand on a configuration. It may be called of none.
-func (u *operated) leave() {
+// leave ends what join began. It may be called of none.
+func (u *overridden) leave() {
 	if u == nil {
 		return
 	}
-	o := u.operator
+	o := u.overrides
 	o.mu.Lock()
-	o.uses = slices.DeleteFunc(o.uses, func(other *operated) bool { return other == u })
+	o.configs = slices.DeleteFunc(o.configs, func(other *overridden) bool { return other == u })
 	last := o.inForce()
 	if last != nil { // else what it said is kept for a restart
-		o.kept.Config = last.says // another one, where this was refused after it had started
+		o.settings.Config = last.configured // another one, where this was refused after it had started
 	}
 	o.mu.Unlock()
 	if last != nil && u.started {
@@ -136,8 +136,8 @@ func (u *operated) leave() {
 }
 
 // inForce returns the last configuration that has started, or nil.
-func (o *operator) inForce() *operated {
-	for _, u := range slices.Backward(o.uses) {
+func (o *overrides) inForce() *overridden {
+	for _, u := range slices.Backward(o.configs) {
 		if u.started {
 			return u
 		}
@@ -147,13 +147,13 @@ func (o *operator) inForce() *operated {
 
 // apply puts all that is set in force. Where a Router has no such edge or pool,
 // there is nothing to do.
-func (u *operated) apply(now time.Time) {
-	for _, of := range []map[string]*edgeSetting{u.says, u.operator.kept.Edges} {
+func (u *overridden) apply(now time.Time) {
+	for _, of := range []map[string]*edgeSetting{u.configured, u.overrides.settings.Edges} {
 		for name := range of {
 			u.edges[name] = true
 		}
 	}
-	for name := range u.operator.kept.Pools {
+	for name := range u.overrides.settings.Pools {
 		u.pools[name] = true
 	}
 	for name := range u.edges {
@@ -164,29 +164,29 @@ func (u *operated) apply(now time.Time) {
 	}
 }
 
-func (u *operated) applyEdge(name string, now time.Time) {
+func (u *overridden) applyEdge(name string, now time.Time) {
 	u.edges[name] = true
 	set := u.edge(name)
 	_ = u.router.Set(name, set.setting(), now) // an error is that there is none
 }
 
-func (u *operated) applyPool(name string, now time.Time) {
+func (u *overridden) applyPool(name string, now time.Time) {
 	u.pools[name] = true
 	set := &poolSetting{}
-	if by := u.operator.kept.Pools[name]; by != nil {
+	if by := u.overrides.settings.Pools[name]; by != nil {
 		set = by
 	}
 	_ = u.router.SetPool(name, set.setting(u.router.Edges(name)), now) // as above
 }
 
 // edge returns what is set of an edge: by hand, else by the configuration.
-func (u *operated) edge(name string) edgeSetting {
+func (u *overridden) edge(name string) edgeSetting {
 	var set edgeSetting
-	if by := u.operator.kept.Edges[name]; by != nil {
+	if by := u.overrides.settings.Edges[name]; by != nil {
 		set = *by
 	}
-	if u.says[name] != nil && set.Mode == "" {
-		s := *u.says[name]
+	if u.configured[name] != nil && set.Mode == "" {
+		s := *u.configured[name]
 		s.Capacity, s.CapacityBy, s.CapacityAt = set.Capacity, set.CapacityBy, set.CapacityAt
 		return s
 	}
@@ -194,7 +194,7 @@ func (u *operated) edge(name string) edgeSetting {
 }
 
 // edge returns what is set of an edge in the configuration in force, or nil.
-func (o *operator) edge(name string) *edgeSetting {
+func (o *overrides) edge(name string) *edgeSetting {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	u := o.inForce()
@@ -207,18 +207,18 @@ func (o *operator) edge(name string) *edgeSetting {
 	return nil
 }
 
-// keepsEdge reports whether something is set of an edge by hand.
-func (o *operator) keepsEdge(name string) bool {
+// hasEdge reports whether something is set of an edge by hand.
+func (o *overrides) hasEdge(name string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.kept.Edges[name] != nil
+	return o.settings.Edges[name] != nil
 }
 
 // pool returns what is set of a pool, or nil.
-func (o *operator) pool(name string) *poolSetting {
+func (o *overrides) pool(name string) *poolSetting {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.kept.Pools[name]
+	return o.settings.Pools[name]
 }
 
 // unusedSettings are those of edges and pools that there are not.
@@ -228,11 +228,11 @@ type unusedSettings struct {
 }
 
 // unused returns what is set by hand and kept, but has nothing to act on in a
-// configuration; nil if that is nothing.
-func (o *operator) unused(r *altoroute.Router) *unusedSettings {
+// configuration.
+func (o *overrides) unused(r *altoroute.Router) unusedSettings {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := unusedSettings{maps.Clone(o.kept.Edges), maps.Clone(o.kept.Pools)}
+	s := unusedSettings{maps.Clone(o.settings.Edges), maps.Clone(o.settings.Pools)}
 	for _, e := range r.AllEdges() {
 		delete(s.Edges, e.Name)
 	}
@@ -240,18 +240,18 @@ func (o *operator) unused(r *altoroute.Router) *unusedSettings {
 		delete(s.Pools, name)
 	}
 	if len(s.Edges)+len(s.Pools) == 0 {
-		return nil
+		return unusedSettings{}
 	}
-	return &s
+	return s
 }
 
 // setEdge changes what is set of an edge and returns what is then. It is in
 // force at once; the second result says why it could not be stored.
-func (o *operator) setEdge(name string, c edgeChange, now time.Time) (set *edgeSetting, unstored, err error) {
+func (o *overrides) setEdge(name string, c edgeChange, now time.Time) (set *edgeSetting, unstored, err error) {
 	now = plain(now)
 	o.mu.Lock()
 	var was, is edgeSetting
-	if by := o.kept.Edges[name]; by != nil {
+	if by := o.settings.Edges[name]; by != nil {
 		was = *by
 	}
 	if u := o.inForce(); u != nil {
@@ -261,8 +261,8 @@ func (o *operator) setEdge(name string, c edgeChange, now time.Time) (set *edgeS
 		o.mu.Unlock()
 		return nil, nil, err
 	}
-	o.kept.Edges = replaced(o.kept.Edges, name, &was, was.isZero())
-	for _, u := range o.uses {
+	o.settings.Edges = replaced(o.settings.Edges, name, &was, was.isZero())
+	for _, u := range o.configs {
 		if c.load != nil {
 			_ = u.router.ReportLoad(name, *c.load, now) // an error is that there is none
 		}
@@ -279,19 +279,19 @@ func (o *operator) setEdge(name string, c edgeChange, now time.Time) (set *edgeS
 }
 
 // setPool changes what is set of a pool, as setEdge does of an edge.
-func (o *operator) setPool(name string, c poolChange, now time.Time) (set *poolSetting, unstored, err error) {
+func (o *overrides) setPool(name string, c poolChange, now time.Time) (set *poolSetting, unstored, err error) {
 	now = plain(now)
 	o.mu.Lock()
 	var was poolSetting
-	if by := o.kept.Pools[name]; by != nil {
+	if by := o.settings.Pools[name]; by != nil {
 		was = *by
 	}
 	if was, err = was.with(c, now); err != nil {
 		o.mu.Unlock()
 		return nil, nil, err
 	}
-	o.kept.Pools = replaced(o.kept.Pools, name, &was, was.isZero())
-	for _, u := range o.uses {
+	o.settings.Pools = replaced(o.settings.Pools, name, &was, was.isZero())
+	for _, u := range o.configs {
 		u.applyPool(name, now)
 	}
 	o.mu.Unlock()

@@ -67,7 +67,7 @@ func newMemory(t *testing.T) (m *memory, key string) {
 // Another process with the same storage has all that was set, as it was.
 func TestOperatorSurvivesRestart(t *testing.T) {
 	disk, key := newMemory(t)
-	o, _ := newHand()
+	o, _ := emptyOverrides()
 	r := edgesOnly(t, "fra", "par", "ams", "mil")
 	config := []*Edge{{Name: "fra"}, {Name: "par"}, {Name: "ams"}, {Name: "mil", Mode: "drain", DrainOver: caddy.Duration(10 * time.Minute)}}
 	o.join(disk, r, config, now0).start()
@@ -86,7 +86,7 @@ func TestOperatorSurvivesRestart(t *testing.T) {
 		must(t, unstored)
 	}
 
-	again, log := newHand()
+	again, log := emptyOverrides()
 	later := edgesOnly(t, "fra", "par", "ams", "mil")
 	again.join(disk, later, config, time.Now()).start()
 	if log.Len() > 0 {
@@ -153,7 +153,7 @@ func TestOperatorRefusesWhatItCannotRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disk, key := newMemory(t)
 			disk.content[key] = []byte(test.body)
-			o, log := newHand()
+			o, log := emptyOverrides()
 			r := edgesOnly(t, "fra", "par")
 			o.join(disk, r, nil, now0).start()
 			for _, word := range append(test.words, "level=ERROR", key) {
@@ -171,9 +171,9 @@ func TestOperatorRefusesWhatItCannotRead(t *testing.T) {
 			if !strings.Contains(log.String(), "kept aside") {
 				t.Errorf("the log does not say it: %s", log)
 			}
-			again, _ := newHand()
+			again, _ := emptyOverrides()
 			again.join(disk, r, nil, now0)
-			if again.kept.Edges["par"] == nil {
+			if again.settings.Edges["par"] == nil {
 				t.Error("what was set then is not stored")
 			}
 		})
@@ -185,7 +185,7 @@ func TestOperatorRefusesWhatItCannotRead(t *testing.T) {
 func TestOperatorUnstored(t *testing.T) {
 	disk, key := newMemory(t)
 	disk.saving = errors.New("the disk is full")
-	o, log := newHand()
+	o, log := emptyOverrides()
 	r := edgesOnly(t, "fra", "par")
 	o.join(disk, r, nil, now0).start()
 	set, unstored, err := o.setEdge("fra", mode(altoroute.Disabled, "alice"), now0)
@@ -199,9 +199,9 @@ func TestOperatorUnstored(t *testing.T) {
 	}
 	disk.saving = nil
 	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
-	again, _ := newHand()
+	again, _ := emptyOverrides()
 	again.join(disk, r, nil, now0)
-	if edges := slices.Sorted(maps.Keys(again.kept.Edges)); !slices.Equal(edges, []string{"fra", "par"}) {
+	if edges := slices.Sorted(maps.Keys(again.settings.Edges)); !slices.Equal(edges, []string{"fra", "par"}) {
 		t.Errorf("stored are %v", edges)
 	}
 }
@@ -210,14 +210,14 @@ func TestOperatorUnstored(t *testing.T) {
 // nothing in it is lost, and what was set since then counts.
 func TestOperatorReadsLate(t *testing.T) {
 	disk, _ := newMemory(t)
-	before, _ := newHand()
+	before, _ := emptyOverrides()
 	r := edgesOnly(t, "fra", "par", "ams")
 	before.join(disk, r, nil, now0).start()
 	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
 	mustSet(t, before, "par", mode(altoroute.Disabled, "alice"), now0)
 
 	disk.loading = errors.New("no route to host")
-	o, log := newHand()
+	o, log := emptyOverrides()
 	r = edgesOnly(t, "fra", "par", "ams")
 	o.join(disk, r, nil, now0).start()
 	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "no route to host") {
@@ -239,11 +239,11 @@ func TestOperatorReadsLate(t *testing.T) {
 func TestOperatorMoves(t *testing.T) {
 	one, _ := newMemory(t)
 	two := &memory{content: make(map[string][]byte)}
-	before, _ := newHand()
+	before, _ := emptyOverrides()
 	before.join(two, edgesOnly(t, "fra", "par"), nil, now0).start()
 	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
 
-	o, log := newHand()
+	o, log := emptyOverrides()
 	first := o.join(one, edgesOnly(t, "fra", "par"), nil, now0)
 	first.start()
 	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
@@ -256,16 +256,16 @@ func TestOperatorMoves(t *testing.T) {
 	if !strings.Contains(log.String(), "replaces what was set in this storage") {
 		t.Errorf("the log does not say it: %s", log)
 	}
-	again, _ := newHand()
+	again, _ := emptyOverrides()
 	again.join(two, second.router, nil, now0)
-	if edges := slices.Sorted(maps.Keys(again.kept.Edges)); !slices.Equal(edges, []string{"par"}) {
+	if edges := slices.Sorted(maps.Keys(again.settings.Edges)); !slices.Equal(edges, []string{"par"}) {
 		t.Errorf("stored are %v", edges)
 	}
 	// Where nothing stands on it, another storage is read.
 	second.leave()
 	fresh := &memory{content: make(map[string][]byte)}
-	if o.join(fresh, second.router, nil, now0); len(o.kept.Edges) != 0 {
-		t.Errorf("%+v", o.kept)
+	if o.join(fresh, second.router, nil, now0); len(o.settings.Edges) != 0 {
+		t.Errorf("%+v", o.settings)
 	}
 }
 
@@ -289,7 +289,7 @@ func TestStorageName(t *testing.T) {
 func TestNothingSetNeedsNoStorage(t *testing.T) {
 	disk, _ := newMemory(t)
 	disk.loading = errors.New("no route to the storage")
-	o, log := newHand()
+	o, log := emptyOverrides()
 	u := o.join(disk, edgesOnly(t, "fra", "par"), nil, now0)
 	reads := strings.Count(log.String(), "no route")
 	u.start()

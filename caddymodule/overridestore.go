@@ -33,7 +33,7 @@ const storageTimeout = 10 * time.Second
 // document for each instance. It is read once, when the first configuration is
 // provisioned; from then on what is in memory is newer.
 type store struct {
-	mu   sync.Mutex // held while the storage is in use, and taken before the operator's
+	mu   sync.Mutex // held while the storage is in use, and taken before that of overrides
 	name string     // of the storage
 	// seen is false where it could not be read what is there, or not understood.
 	// Then it is looked at once more before it is written over.
@@ -43,7 +43,7 @@ type store struct {
 }
 
 // open reads what is stored, unless what is in memory is newer.
-func (o *operator) open(s certmagic.Storage) {
+func (o *overrides) open(s certmagic.Storage) {
 	o.store.mu.Lock()
 	defer o.store.mu.Unlock()
 	name := storageName(s)
@@ -54,7 +54,7 @@ func (o *operator) open(s certmagic.Storage) {
 	}
 	if o.store.name != name {
 		// Nothing stands on what the other storage had.
-		o.kept = newSettings()
+		o.settings = newSettings()
 		o.store.name, o.store.moved = name, false
 	}
 	o.mu.Unlock()
@@ -72,7 +72,7 @@ func (o *operator) open(s certmagic.Storage) {
 
 // save writes what is set, if that has changed, for a configuration in force.
 // An error is logged, and tried to mend with the next change.
-func (o *operator) save() error {
+func (o *overrides) save() error {
 	o.store.mu.Lock()
 	defer o.store.mu.Unlock()
 	o.mu.Lock()
@@ -89,7 +89,7 @@ func (o *operator) save() error {
 	return nil
 }
 
-func (o *operator) write(s certmagic.Storage) error {
+func (o *overrides) write(s certmagic.Storage) error {
 	if name := storageName(s); o.store.name != name {
 		o.store.name, o.store.seen, o.store.moved, o.store.body = name, false, true, nil
 	}
@@ -118,26 +118,26 @@ func (o *operator) write(s certmagic.Storage) error {
 
 // encode returns what is set as it is stored; nil if that is nothing and
 // nothing is there.
-func (o *operator) encode() ([]byte, error) {
+func (o *overrides) encode() ([]byte, error) {
 	if o.nothing() && o.store.body == nil {
 		return nil, nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return json.MarshalIndent(o.kept, "", "\t")
+	return json.MarshalIndent(o.settings, "", "\t")
 }
 
 // nothing reports whether nothing is set.
-func (o *operator) nothing() bool {
+func (o *overrides) nothing() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.kept.Edges)+len(o.kept.Pools)+len(o.kept.Config) == 0
+	return len(o.settings.Edges)+len(o.settings.Pools)+len(o.settings.Config) == 0
 }
 
 // look sees to what is stored before it is written over: what is set there and
 // could not be read at first comes into force after all, what cannot be
 // understood is kept aside.
-func (o *operator) look(s certmagic.Storage) error {
+func (o *overrides) look(s certmagic.Storage) error {
 	body, err := o.load(s)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func (o *operator) look(s certmagic.Storage) error {
 
 // take puts stored settings in force where nothing newer is set. What the
 // configuration said counts only at the beginning.
-func (o *operator) take(body []byte, first bool) error {
+func (o *overrides) take(body []byte, first bool) error {
 	if body == nil {
 		return nil
 	}
@@ -181,19 +181,19 @@ func (o *operator) take(body []byte, first bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, set := range found.Edges {
-		if o.kept.Edges[name] == nil {
-			o.kept.Edges = replaced(o.kept.Edges, name, set, set.isZero())
+		if o.settings.Edges[name] == nil {
+			o.settings.Edges = replaced(o.settings.Edges, name, set, set.isZero())
 		}
 	}
 	for name, set := range found.Pools {
-		if o.kept.Pools[name] == nil {
-			o.kept.Pools = replaced(o.kept.Pools, name, set, set.isZero())
+		if o.settings.Pools[name] == nil {
+			o.settings.Pools = replaced(o.settings.Pools, name, set, set.isZero())
 		}
 	}
 	if first {
-		o.kept.Config = found.Config
+		o.settings.Config = found.Config
 	}
-	for _, u := range o.uses {
+	for _, u := range o.configs {
 		u.apply(plain(time.Now()))
 	}
 	return nil
@@ -222,7 +222,7 @@ func parseSettings(body []byte) (settings, error) {
 }
 
 // load returns what is stored, nil where nothing is.
-func (o *operator) load(s certmagic.Storage) ([]byte, error) {
+func (o *overrides) load(s certmagic.Storage) ([]byte, error) {
 	// An instance that has no name yet has stored nothing. To ask for the name
 	// would write one, which validating must not.
 	if _, err := os.Stat(filepath.Join(caddy.AppDataDir(), "instance.uuid")); errors.Is(err, fs.ErrNotExist) {

@@ -185,7 +185,7 @@ func TestOperatorSurvivesReloads(t *testing.T) {
 		t.Helper()
 		c.sends(inFra, atPar)
 		_, _, body := c.ask("GET", "/altoroute/status")
-		var s shownStatus
+		var s statusBody
 		must(t, json.Unmarshal([]byte(body), &s))
 		fra, files := s.Pools["video"].Edges["fra"], s.Pools["files"]
 		if fra.State != "disabled" || fra.Set == nil || fra.Set.Mode != "disable" || fra.Set.By != "alice" || fra.Set.At.IsZero() {
@@ -212,9 +212,9 @@ func TestOperatorSurvivesReloads(t *testing.T) {
 	check("after the edge was gone")
 	// Another process.
 	must(t, caddy.Load([]byte(`{"admin": {"disabled": true, "config": {"persist": false}}, "logging": {"logs": {"default": {"writer": {"output": "discard"}}}}}`), true))
-	was := hand
-	hand, _ = newHand()
-	t.Cleanup(func() { hand = was })
+	was := byHand
+	byHand, _ = emptyOverrides()
+	t.Cleanup(func() { byHand = was })
 	must(t, c.load(twoPools, "video"))
 	check("after a restart")
 	must(t, c.load(par, "video"))

@@ -123,15 +123,15 @@ func setEdge(app *App, m *members) (any, error) {
 	if c.load != nil && !(*c.load >= 0 && *c.load <= maxLoad) {
 		return nil, fmt.Errorf("load %v is out of range: write the share of the capacity in use such as 0.73, up to %d", *c.load, maxLoad)
 	}
-	edge, err := pick("edge", name, app.router.AllEdges())
-	if letGo := name != nil && c.takesAway() && hand.keepsEdge(*name); err != nil && !letGo {
+	edge, err := pickEdge("edge", name, app.router.AllEdges())
+	if letGo := name != nil && c.takesAway() && byHand.hasEdge(*name); err != nil && !letGo {
 		return nil, err
 	}
-	set, unstored, err := hand.setEdge(*name, c, time.Now())
+	set, unstored, err := byHand.setEdge(*name, c, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	answer := edgeAnswer{Edge: *name, Set: set, Warning: warning(unstored)}
+	answer := edgeAnswer{Edge: *name, Set: set, Warning: oneLine(unstored)}
 	if edge != nil {
 		answer.State, answer.Load = app.router.State(edge, netip.Addr{}), app.router.Load(edge)
 	}
@@ -173,11 +173,11 @@ func setPool(app *App, m *members) (any, error) {
 	if pin := c.pin; pin != nil && pin.Prefix == "" && pin.Edge != "" && app.Geo == nil {
 		return nil, fmt.Errorf("pool %s: pin %s: it needs to know where clients are, and the configuration has no geo", *name, pin.Clients())
 	}
-	set, unstored, err := hand.setPool(*name, c, time.Now())
+	set, unstored, err := byHand.setPool(*name, c, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	answer := poolAnswer{Pool: *name, Set: set, Warning: warning(unstored)}
+	answer := poolAnswer{Pool: *name, Set: set, Warning: oneLine(unstored)}
 	if slices.Contains(app.router.Pools(), *name) {
 		answer.Guidance = onOff(!app.router.PoolCondition(*name).Unguided)
 	}
@@ -186,19 +186,16 @@ func setPool(app *App, m *members) (any, error) {
 
 // checkPool checks that there are the pool and the edge of a change.
 func checkPool(app *App, name *string, c *poolChange) error {
-	pools := app.router.Pools()
-	switch {
-	case name == nil:
-		return fmt.Errorf("pool is missing; the pools are %s", strings.Join(pools, ", "))
-	case !slices.Contains(pools, *name):
-		if c.takesAway() && hand.pool(*name) != nil {
+	if _, err := pick("pool", "pool", name, app.router.Pools(), func(pool string) string { return pool }); err != nil {
+		if name != nil && c.takesAway() && byHand.pool(*name) != nil {
 			return nil
 		}
-		return fmt.Errorf("pool: there is no pool %q; the pools are %s", *name, strings.Join(pools, ", "))
-	case c.pin == nil || c.pin.Edge == "":
+		return err
+	}
+	if c.pin == nil || c.pin.Edge == "" {
 		return nil
 	}
-	if _, err := pick("edge", &c.pin.Edge, app.router.Edges(*name)); err != nil {
+	if _, err := pickEdge("edge", &c.pin.Edge, app.router.Edges(*name)); err != nil {
 		return fmt.Errorf("pool %s: %w", *name, err)
 	}
 	return nil
@@ -214,26 +211,25 @@ func (c *poolChange) takesAway() bool {
 	return (c.guidance == nil || *c.guidance) && (c.pin == nil || c.pin.Edge == "")
 }
 
-// pick returns the edge of a name. The error names those that there are.
-func pick(member string, name *string, edges []*altoroute.Edge) (*altoroute.Edge, error) {
-	names := make([]string, len(edges))
-	for i, e := range edges {
-		if names[i] = e.Name; name != nil && *name == e.Name {
-			return e, nil
+func pickEdge(member string, name *string, edges []*altoroute.Edge) (*altoroute.Edge, error) {
+	return pick(member, "edge", name, edges, func(e *altoroute.Edge) string { return e.Name })
+}
+
+// pick returns the one of a kind that a member names. The error names all that there
+// are.
+func pick[T any](member, kind string, name *string, all []T, nameOf func(T) string) (one T, err error) {
+	names := make([]string, len(all))
+	for i, is := range all {
+		if names[i] = nameOf(is); name != nil && *name == names[i] {
+			return is, nil
 		}
 	}
 	slices.Sort(names)
+	there := fmt.Sprintf("the %ss are %s", kind, strings.Join(names, ", "))
 	if name == nil {
-		return nil, fmt.Errorf("%s is missing; the edges are %s", member, strings.Join(names, ", "))
+		return one, fmt.Errorf("%s is missing; %s", member, there)
 	}
-	return nil, fmt.Errorf("%s: there is no edge %q; the edges are %s", member, *name, strings.Join(names, ", "))
-}
-
-func warning(unstored error) string {
-	if unstored == nil {
-		return ""
-	}
-	return unstored.Error()
+	return one, fmt.Errorf("%s: there is no %s %q; %s", member, kind, *name, there)
 }
 
 // members are those of a JSON object, read one by one so that errors can name

@@ -19,11 +19,10 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute"
 )
 
-// newHand returns an operator's hand, as of a process that has just begun, and
-// its log.
-func newHand() (*operator, *bytes.Buffer) {
+// emptyOverrides returns overrides as of a process that has just begun, and their log.
+func emptyOverrides() (*overrides, *bytes.Buffer) {
 	var log bytes.Buffer
-	return newOperator(slog.New(slog.NewTextHandler(&log, nil))), &log
+	return newOverrides(slog.New(slog.NewTextHandler(&log, nil))), &log
 }
 
 // edgesOnly returns a Router with these edges, and the pools all and first, of
@@ -62,7 +61,7 @@ func mode(m altoroute.Mode, by string) edgeChange { return edgeChange{mode: &m, 
 // now0 is in the past, so that what began then is over.
 var now0 = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 
-func mustSet(t testing.TB, o *operator, edge string, c edgeChange, now time.Time) *edgeSetting {
+func mustSet(t testing.TB, o *overrides, edge string, c edgeChange, now time.Time) *edgeSetting {
 	t.Helper()
 	set, unstored, err := o.setEdge(edge, c, now)
 	must(t, err)
@@ -74,7 +73,7 @@ func mustSet(t testing.TB, o *operator, edge string, c edgeChange, now time.Time
 // and may be let go.
 func TestOperatorKeepsUnknownNames(t *testing.T) {
 	disk, _ := newMemory(t)
-	o, _ := newHand()
+	o, _ := emptyOverrides()
 	r := edgesOnly(t, "fra", "par")
 	first := o.join(disk, r, nil, now0)
 	first.start()
@@ -83,14 +82,14 @@ func TestOperatorKeepsUnknownNames(t *testing.T) {
 		_, _, err := o.setPool(pool, poolChange{pin: &altoroute.Pin{Prefix: "198.51.100.0/24", Edge: "par"}}, now0)
 		must(t, err)
 	}
-	if o.unused(r) != nil {
-		t.Errorf("unused: %+v", o.unused(r))
+	if unused := o.unused(r); unused.Edges != nil || unused.Pools != nil {
+		t.Errorf("unused: %+v", unused)
 	}
 	// To a configuration without the edge, and a restart with it.
 	second := o.join(disk, edgesOnly(t, "fra"), nil, now0)
 	second.start()
 	first.leave()
-	if unused := o.unused(second.router); unused == nil || len(unused.Edges) != 1 || unused.Edges["par"].By != "alice" || len(unused.Pools) != 0 {
+	if unused := o.unused(second.router); len(unused.Edges) != 1 || unused.Edges["par"].By != "alice" || len(unused.Pools) != 0 {
 		t.Errorf("unused: %+v", unused)
 	}
 	third := o.join(disk, edgesOnly(t, "fra", "par"), nil, now0)
@@ -103,10 +102,10 @@ func TestOperatorKeepsUnknownNames(t *testing.T) {
 	if edge := pinnedTo(t, third.router, "198.51.100.9"); edge != "par" {
 		t.Errorf("pinned to %q", edge)
 	}
-	again, _ := newHand()
+	again, _ := emptyOverrides()
 	again.join(disk, third.router, nil, now0)
-	if len(again.kept.Edges) != 0 || len(again.kept.Pools) != 2 {
-		t.Errorf("stored is %+v", again.kept)
+	if len(again.settings.Edges) != 0 || len(again.settings.Pools) != 2 {
+		t.Errorf("stored is %+v", again.settings)
 	}
 }
 
@@ -114,7 +113,7 @@ func TestOperatorKeepsUnknownNames(t *testing.T) {
 // configurations. By hand comes before it, and auto gives it back.
 func TestOperatorConfigured(t *testing.T) {
 	disk, _ := newMemory(t)
-	o, _ := newHand()
+	o, _ := emptyOverrides()
 	drains := []*Edge{{Name: "fra", Mode: "drain", DrainOver: caddy.Duration(time.Hour)}, {Name: "par", Mode: "disable"}, {Name: "ams", Mode: "auto"}}
 	r := edgesOnly(t, "fra", "par", "ams")
 	began := time.Now().Add(-30 * time.Minute)
@@ -152,7 +151,7 @@ func TestOperatorConfigured(t *testing.T) {
 	first.leave()
 	at("after a reload", began)
 	second.leave()
-	again, _ := newHand()
+	again, _ := emptyOverrides()
 	o = again
 	third := o.join(disk, edgesOnly(t, "fra", "par"), drains, time.Now())
 	third.start()
@@ -188,7 +187,7 @@ func TestOperatorConfigured(t *testing.T) {
 // What a Router has inherited and is set no more is taken from it.
 func TestOperatorTakesBackWhatWasInherited(t *testing.T) {
 	disk, _ := newMemory(t)
-	o, _ := newHand()
+	o, _ := emptyOverrides()
 	before := edgesOnly(t, "fra", "par")
 	o.join(disk, before, []*Edge{{Name: "fra", Mode: "disable"}}, now0).start()
 	next := edgesOnly(t, "fra", "par")
@@ -206,7 +205,7 @@ func TestOperatorTakesBackWhatWasInherited(t *testing.T) {
 // storage.
 func TestOperatorConcurrently(t *testing.T) {
 	disk, _ := newMemory(t)
-	o, _ := newHand()
+	o, _ := emptyOverrides()
 	names := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
 	last := o.join(disk, edgesOnly(t, names...), nil, now0)
 	last.start()
@@ -236,17 +235,17 @@ func TestOperatorConcurrently(t *testing.T) {
 		last = u
 	}
 	work.Wait()
-	again, _ := newHand()
+	again, _ := emptyOverrides()
 	again.join(disk, edgesOnly(t, names...), nil, now0)
 	for _, name := range names {
 		if state := stateOf(last.router, name); state != altoroute.StateForcedUp {
 			t.Errorf("%s is %s", name, state)
 		}
-		if set := again.kept.Edges[name]; set == nil || set.Mode != "up" {
+		if set := again.settings.Edges[name]; set == nil || set.Mode != "up" {
 			t.Errorf("stored of %s is %+v", name, set)
 		}
 	}
-	if n := len(again.kept.Pools["all"].Pins); n != len(names) {
+	if n := len(again.settings.Pools["all"].Pins); n != len(names) {
 		t.Errorf("%d pins are stored", n)
 	}
 }
