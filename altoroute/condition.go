@@ -79,9 +79,9 @@ type Setting struct {
 // A PoolSetting is what an operator has set of a pool by hand. The zero value
 // is nothing.
 type PoolSetting struct {
-	// Unguided turns guidance off: the pool's content is spread over its edges
+	// GuidanceOff turns guidance off: the pool's content is spread over its edges
 	// by content key alone.
-	Unguided bool
+	GuidanceOff bool
 	// Pins come before the pool's own.
 	Pins []Pin
 }
@@ -173,19 +173,29 @@ func (s *edgeState) name(client netip.Addr) string {
 	return StateUp
 }
 
-// conditions is what a Router knows of its edges and was told of them by hand,
-// by edge. It changes under the Router's mutex; plans get edgeStates of it.
+// conditions is what a Router knows of its edges and was told by hand. It
+// changes under the Router's mutex; plans get edgeStates of it.
 type conditions struct {
-	now      time.Time // of the last Tick, or of the last change
-	learned  []Condition
-	settings []Setting
-	pools    []PoolSetting
-	pins     []*pins // by pool: of its setting and of its configuration
-	told     []toldLoad
-	loads    []float64   // averaged as rates are; 0 where nobody says
-	back     []time.Time // since when an edge that was down is up again; zero when long ago
-	drains   []*drain
-	ticked   time.Time
+	now    time.Time // of the last Tick, or of the last change
+	ticked time.Time
+	edges  []knownEdge
+	pools  []knownPool
+}
+
+// A knownEdge is all that is known of an edge.
+type knownEdge struct {
+	learned Condition
+	setting Setting
+	told    toldLoad
+	load    float64   // averaged as rates are; 0 where nobody says
+	back    time.Time // since when it is up again after it was down; zero when long ago
+	drain   *drain    // nil where it does not drain
+}
+
+// A knownPool is all that is known of a pool.
+type knownPool struct {
+	setting PoolSetting
+	pins    *pins // of the setting and of the configuration
 }
 
 // A toldLoad is what somebody else than the checks tells of an edge's load.
@@ -199,16 +209,13 @@ type toldLoad struct {
 const loadLife = time.Minute
 
 func newConditions(edges, pools int) conditions {
-	return conditions{
-		learned: make([]Condition, edges), settings: make([]Setting, edges), pools: make([]PoolSetting, pools), pins: make([]*pins, pools),
-		told: make([]toldLoad, edges), loads: make([]float64, edges), back: make([]time.Time, edges), drains: make([]*drain, edges),
-	}
+	return conditions{edges: make([]knownEdge, edges), pools: make([]knownPool, pools)}
 }
 
-// learn takes over what checks say of an edge. That they do not know, as when a
-// configuration has changed how they are made, is no news.
-func (c *conditions) learn(e int, is Condition, now time.Time) {
-	was := c.learned[e]
+// learn takes over what checks say of the edge. A result of Unknown, as after a
+// change of how an edge is checked, does not replace what was known.
+func (e *knownEdge) learn(is Condition, now time.Time) {
+	was := e.learned
 	if is.IPv4 == Unknown && was.IPv4 != Unchecked {
 		is.IPv4 = was.IPv4
 	}
@@ -216,42 +223,42 @@ func (c *conditions) learn(e int, is Condition, now time.Time) {
 		is.IPv6 = was.IPv6
 	}
 	if cameBack := was.IPv4 == Down && is.IPv4 != Down || was.IPv6 == Down && is.IPv6 != Down; cameBack {
-		c.back[e] = now
+		e.back = now
 	}
-	c.learned[e] = is
+	e.learned = is
 }
 
-// set takes over what an operator says of an edge.
-func (c *conditions) set(e int, s Setting) {
-	if s.Since.After(c.now) {
-		s.Since = c.now // the clock was set back
+// set takes over what an operator says of the edge.
+func (e *knownEdge) set(s Setting, now time.Time) {
+	if s.Since.After(now) {
+		s.Since = now // the clock was set back
 	}
-	was := c.settings[e]
+	was := e.setting
 	switch {
 	case s.Mode != Drain:
-		c.drains[e] = nil
+		e.drain = nil
 	case was.Mode != Drain || !was.Since.Equal(s.Since):
-		c.drains[e] = newDrain(s)
+		e.drain = newDrain(s)
 	case was.Over != s.Over:
-		c.drains[e] = &drain{since: s.Since, over: s.Over, seen: c.drains[e].seen}
+		e.drain = &drain{since: s.Since, over: s.Over, seen: e.drain.seen}
 	}
-	c.settings[e] = s
+	e.setting = s
 }
 
-// state returns the state of an edge at this moment. The capacity is what the
+// state returns the state of the edge at this moment. The capacity is what the
 // configuration says, in requests per second; 0 where it says nothing.
-func (c *conditions) state(e int, ramp time.Duration, capacity float64) edgeState {
-	is, set := c.learned[e], c.settings[e]
-	s := edgeState{health: [2]Health{is.IPv4, is.IPv6}, mode: set.Mode, drain: c.drains[e], open: fullyOpen}
+func (e *knownEdge) state(now time.Time, ramp time.Duration, capacity float64) edgeState {
+	is, set := e.learned, e.setting
+	s := edgeState{health: [2]Health{is.IPv4, is.IPv6}, mode: set.Mode, drain: e.drain, open: fullyOpen}
 	open := 1.0
-	if since := c.now.Sub(c.back[e]); !c.back[e].IsZero() && since < ramp {
+	if e.ramps(now, ramp) {
 		// It begins with something: without any content it would show nothing.
-		open = max(since.Seconds()/ramp.Seconds(), minOpen)
+		open = max(now.Sub(e.back).Seconds()/ramp.Seconds(), minOpen)
 		s.ramping = true
 	}
 	if s.drain != nil {
-		s.noting = s.drain.notes(c.now)
-		open = min(open, s.drain.left(c.now))
+		s.noting = s.drain.notes(now)
+		open = min(open, s.drain.left(now))
 	}
 	s.open = openTo(open)
 	// What it has at present, before what it once was said to have.
@@ -269,44 +276,41 @@ func (c *conditions) state(e int, ramp time.Duration, capacity float64) edgeStat
 // minOpen is the share of its content that an edge begins with.
 const minOpen = 0.05
 
-// load returns the share of its capacity that is in use of an edge: as it was told,
+// ramps reports whether the edge was down so lately that it does not have all of
+// its content back.
+func (e *knownEdge) ramps(now time.Time, ramp time.Duration) bool {
+	return !e.back.IsZero() && now.Sub(e.back) < ramp
+}
+
+// loadAt returns the share of the edge's capacity that is in use: as it was told,
 // else as the edge says; 0 where nobody says.
-func (c *conditions) load(e int) float64 {
-	if told := c.told[e]; told.load > 0 && c.now.Sub(told.at) < loadLife {
-		return told.load
+func (e *knownEdge) loadAt(now time.Time) float64 {
+	if e.told.load > 0 && now.Sub(e.told.at) < loadLife {
+		return e.told.load
 	}
-	return c.learned[e].Load
+	return e.learned.Load
 }
 
 // averageLoads lets the averages follow the loads. What an edge gets is averaged,
 // and only with a load of the same time it says what the edge can do.
 func (c *conditions) averageLoads(elapsed time.Duration) {
 	weight := 1 - math.Exp(-elapsed.Seconds()/memory.Seconds())
-	for e := range c.loads {
-		switch is := c.load(e); {
+	for i := range c.edges {
+		e := &c.edges[i]
+		switch is := e.loadAt(c.now); {
 		case !(is > 0): // NaN is not
-			c.loads[e] = 0
-		case c.loads[e] == 0:
-			c.loads[e] = is
+			e.load = 0
+		case e.load == 0:
+			e.load = is
 		default:
-			c.loads[e] += weight * (is - c.loads[e])
+			e.load += weight * (is - e.load)
 		}
 	}
 }
 
 // moving reports whether the state of some edge changes by time alone.
 func (c *conditions) moving(ramp time.Duration) bool {
-	for e, d := range c.drains {
-		if d != nil && d.left(c.now) > 0 || !c.back[e].IsZero() && c.now.Sub(c.back[e]) < ramp {
-			return true
-		}
-	}
-	return false
-}
-
-// inherit takes over what was learned of an edge by an earlier Router.
-func (c *conditions) inherit(e int, before *conditions, was int) {
-	c.learned[e], c.back[e] = before.learned[was], before.back[was]
-	c.settings[e], c.drains[e] = before.settings[was], before.drains[was]
-	c.told[e], c.loads[e] = before.told[was], before.loads[was]
+	return slices.ContainsFunc(c.edges, func(e knownEdge) bool {
+		return e.drain != nil && e.drain.left(c.now) > 0 || e.ramps(c.now, ramp)
+	})
 }

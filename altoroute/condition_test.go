@@ -125,7 +125,7 @@ func TestEdgesOfOtherPools(t *testing.T) {
 		Pools: []Pool{{Name: "one", Edges: []string{"a"}}, {Name: "two", Edges: []string{"b"}}},
 	}
 	r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8"}, "here here 1")
-	if err := r.SetPool("one", PoolSetting{Pins: []Pin{{Prefix: "10.0.0.0/8", Edge: "b"}}}, epoch); err != nil {
+	if err := r.SetPool("one", PoolSetting{Pins: []Pin{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Edge: "b"}}}, epoch); err != nil {
 		t.Fatal(err)
 	}
 	q := Query{Pool: "one", Client: netip.MustParseAddr("10.0.0.1"), Path: "/a", HTTPS: true}
@@ -260,7 +260,7 @@ func TestPoolPanic(t *testing.T) {
 // TestExplainedConditions holds what is said of edges that something speaks
 // against.
 func TestExplainedConditions(t *testing.T) {
-	cfg := Config{Sources: []Source{{Name: "own"}}, Ramp: time.Hour, Pools: []Pool{{Name: "p", Parents: [][]string{{"z"}}, Pins: []Pin{{Prefix: "198.51.100.0/24", Edge: "b"}}}}}
+	cfg := Config{Sources: []Source{{Name: "own"}}, Ramp: time.Hour, Pools: []Pool{{Name: "p", Parents: [][]string{{"z"}}, Pins: []Pin{{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Edge: "b"}}}}}
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "z"} {
 		cfg.Edges = append(cfg.Edges, edgeAt(name, "here"))
 	}
@@ -321,7 +321,7 @@ func TestExplainAsksAtTheHost(t *testing.T) {
 
 func TestParsePin(t *testing.T) {
 	for clients, want := range map[string]Pin{
-		"192.0.2.77/25": {Prefix: "192.0.2.0/25"}, "2001:db8::1": {Prefix: "2001:db8::1/128"},
+		"192.0.2.77/25": {Prefix: netip.MustParsePrefix("192.0.2.0/25")}, "2001:db8::1": {Prefix: netip.MustParsePrefix("2001:db8::1/128")},
 		"AS64500": {ASN: 64500}, "as64500": {ASN: 64500}, "de": {Country: "DE"},
 		"": {}, "AS0": {}, "AS64500x": {}, "AS4294967296": {}, "DEU": {}, "192.0.2.0/33": {}, "fe80::1%eth0": {},
 	} {
@@ -365,8 +365,16 @@ func TestClassesAndPolicyErrors(t *testing.T) {
 		"pool p: pin DE: the pool has no edge ams": pool(func(p *Pool) { p.Pins = []Pin{{Country: "DE", Edge: "ams"}} }),
 		"pool p: pin DE: the pool has no edge par": pool(func(p *Pool) { p.Edges, p.Pins = []string{"fra"}, []Pin{{Country: "DE", Edge: "par"}} }),
 		`pool p: pin "": write a prefix`:           pool(func(p *Pool) { p.Pins = []Pin{{Edge: "fra"}} }),
-		"ramp -1s is negative":                     {Sources: own, Edges: []Edge{edgeAt("fra", "x")}, Ramp: -time.Second},
-		"pool p has no edge of its own: all are":   pool(func(p *Pool) { p.Parents = [][]string{{"fra"}, {"par"}} }),
+		"pool p: 192.0.2.0/24 is pinned twice: remove one": pool(func(p *Pool) {
+			prefix := netip.MustParsePrefix("192.0.2.0/24")
+			p.Pins = []Pin{{Prefix: prefix, Edge: "fra"}, {Country: "DE", Edge: "par"}, {Prefix: prefix, Edge: "par"}}
+		}),
+		"pool p: DE is pinned twice":                    pool(func(p *Pool) { p.Pins = []Pin{{Country: "DE", Edge: "fra"}, {Country: "DE", Edge: "fra"}} }),
+		"pool p: pin AS1: give exactly one of":          pool(func(p *Pool) { p.Pins = []Pin{{ASN: 1, Country: "DE", Edge: "fra"}} }),
+		"pool p: pin 192.0.2.0/24: give exactly one of": pool(func(p *Pool) { p.Pins = []Pin{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), ASN: 1, Edge: "fra"}} }),
+		"pool p: pin de: give exactly one of":           pool(func(p *Pool) { p.Pins = []Pin{{Country: "de", Edge: "fra"}} }),
+		"ramp -1s is negative":                          {Sources: own, Edges: []Edge{edgeAt("fra", "x")}, Ramp: -time.Second},
+		"pool p has no edge of its own: all are":        pool(func(p *Pool) { p.Parents = [][]string{{"fra"}, {"par"}} }),
 	} {
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error with %q, got %v", want, err)

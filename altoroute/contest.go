@@ -81,7 +81,7 @@ type candidate struct {
 // tier by tier. An edge that is a little worse is better than none.
 func (c *contest) run() {
 	for _, c.overlooked = range [...]fault{nothingOverlooked, passingOverlooked, reportsOverlooked, healthOverlooked} {
-		if c.overlooked == healthOverlooked && c.pool.panic < 0 {
+		if c.overlooked == healthOverlooked && c.pool.panicShare < 0 {
 			return
 		}
 		c.round()
@@ -126,7 +126,7 @@ func (c *contest) overflow(d *division) {
 			return
 		}
 		fault := c.fault(e)
-		if fault == noFault || fault == isDown && c.plan.pools[c.pool.index].panic {
+		if fault == noFault || fault == isDown && c.plan.pools[c.pool.index].inPanic {
 			c.winner, c.cost, c.reason = e, c.at.cost(e), Overflow
 			return
 		}
@@ -145,7 +145,7 @@ func (c *contest) tier(i int32, t *tier) {
 	if at.how != Unplaced && at.guidance.rankings[t.index].defined(at.pid) {
 		c.guided(i, at.guidance.rankings[t.index], open)
 	} else {
-		c.unguided(i, t, open)
+		c.byKeyOnly(i, t, open)
 	}
 	if open && i > 0 && c.winner >= 0 {
 		c.reason = ParentGroup
@@ -190,38 +190,39 @@ func (c *contest) reasonOf(r *ranking, least float64) Reason {
 	return WithinTolerance
 }
 
-// unguided holds the contest where no cost is defined: first among the edges in
+// byKeyOnly holds the contest where no cost is defined: first among the edges in
 // the first PID found, else among all of the tier.
-func (c *contest) unguided(tier int32, t *tier, open bool) {
-	at := &c.at
-	pid := func(int32) pidIndex { return noPID }
-	near := func(int32) bool { return false }
-	if at.guidance != nil {
-		pids := at.guidance.pids
-		pid = func(e int32) pidIndex { return pids[e] }
-		near = func(e int32) bool { return at.how == Unplaced && pids[e] == at.pid }
-	}
-	reasons := [...]Reason{SamePID, NoGuidance}
-	if at.how != Unplaced {
-		reasons[1] = UndefinedCost
-	} else if c.plan.pools[c.pool.index].unguided {
-		reasons[1] = GuidanceOff
-	}
-	for i, reason := range reasons {
+func (c *contest) byKeyOnly(tier int32, t *tier, open bool) {
+	for _, part := range [...]struct {
+		near   bool
+		reason Reason
+	}{{true, SamePID}, {false, c.reasonWithoutCost()}} {
 		for _, e := range t.edges {
-			if near(e) == (i == 0) {
-				c.enter(tier, e, pid(e), math.NaN(), open)
+			if c.at.near(e) == part.near {
+				c.enter(tier, e, c.at.edgePID(e), math.NaN(), open)
 			}
 		}
-		if c.winner >= 0 {
-			if open = false; c.reason == "" {
-				c.reason = reason
-			}
-			if c.seen == nil {
-				return
-			}
+		if c.winner < 0 {
+			continue
+		}
+		if open = false; c.reason == "" {
+			c.reason = part.reason
+		}
+		if c.seen == nil {
+			return
 		}
 	}
+}
+
+// reasonWithoutCost tells why no cost decides among edges that are not near.
+func (c *contest) reasonWithoutCost() Reason {
+	switch {
+	case c.at.how != Unplaced:
+		return UndefinedCost
+	case c.plan.pools[c.pool.index].guidanceOff:
+		return GuidanceOff
+	}
+	return NoGuidance
 }
 
 // enter lets an edge bid if it is eligible and the band is still open.
@@ -280,7 +281,7 @@ func (c *contest) demoted(e int32) bool {
 	if c.at.guidance == nil {
 		return false
 	}
-	_, ok := c.plan.demoted[c.at.key(e, 0)]
+	_, ok := c.plan.demoted[c.at.key(e, anyKind)]
 	return ok
 }
 
@@ -310,10 +311,10 @@ func (c *contest) decision() Decision {
 	at := &c.at
 	d := Decision{
 		Pool: c.pool.Name, Reason: NoEdge, Cost: math.NaN(), How: at.how, Place: c.place,
-		client: c.query.Client, key: c.key, kind: kindOf(c.query.Client, c.query.HTTPS), pool: c.pool.index, edge: c.winner, source: -1, division: c.division,
+		client: c.query.Client, key: c.key, kind: kindOf(c.query.Client, c.query.HTTPS), pool: c.pool.index, edge: c.winner, slot: -1, division: c.division,
 	}
 	if at.guidance != nil {
-		d.source, d.pid = int32(at.guidance.index), at.pid //nolint:gosec // a handful
+		d.slot, d.pid = int32(at.guidance.slot), at.pid //nolint:gosec // a handful
 		d.Maps = at.guidance.maps
 		d.Source = at.guidance.source.Name
 		d.PID = d.Maps.Network.names[at.pid]

@@ -6,6 +6,7 @@ package altoroute
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // CostInfo says what the costs of a cost map are.
@@ -50,6 +51,11 @@ func (c *CostMap) Cost(src, dst string) (float64, bool) {
 		return 0, false
 	}
 	return row[to], true
+}
+
+// defines reports whether some cost from a PID is defined.
+func (c *CostMap) defines(src pidIndex) bool {
+	return slices.ContainsFunc(c.rows[src], func(c float64) bool { return !math.IsNaN(c) })
 }
 
 // Keeps reports whether the map holds the rows of all the named source PIDs,
@@ -145,7 +151,8 @@ func (b *CostMapBuilder) Cost(dst string, cost float64) {
 
 // Build returns the finished map. The costs count only with the version of the
 // network map that they depend on (RFC 7285 §6.3); pairs is how many the whole
-// document defined, and none at all is an error that wraps ErrEmptyMap.
+// document defined, and none at all is an error that wraps ErrEmptyMap. After
+// Build the builder is spent: it keeps no row any more.
 func (b *CostMapBuilder) Build(info CostInfo, dependsOn VersionTag, pairs int) (*CostMap, error) {
 	if tag := b.c.network.Tag(); dependsOn != tag {
 		return nil, &TagMismatchError{NetworkMap: tag, DependsOn: dependsOn}
@@ -153,8 +160,11 @@ func (b *CostMapBuilder) Build(info CostInfo, dependsOn VersionTag, pairs int) (
 	if pairs == 0 || !b.known {
 		return nil, fmt.Errorf("%w: it has no cost between PIDs of the network map, and would rank nothing", ErrEmptyMap)
 	}
-	b.c.info, b.c.pairs = info, pairs
-	return b.c, nil
+	c := b.c
+	c.info, c.pairs = info, pairs
+	// What is published never changes, whoever still has the builder.
+	b.c, b.row, b.known = &CostMap{network: c.network}, nil, false
+	return c, nil
 }
 
 // A TagMismatchError refuses a cost map that depends on another version of the

@@ -6,7 +6,6 @@ package altoroute
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 )
 
@@ -41,11 +40,11 @@ func (r *Router) UnknownPIDs(source string, m *NetworkMap) []error {
 	return errs
 }
 
-// Unguided returns an error for each edge that is meant to lie in a source's
+// EdgesWithoutCost returns an error for each edge that is meant to lie in a source's
 // network and has no cost there: its address is in no PID, or there is no cost
 // from its PID. It ranks after all others. That a PID is unknown is for
 // UnknownPIDs.
-func (r *Router) Unguided(source string, m *Maps) []error {
+func (r *Router) EdgesWithoutCost(source string, m *Maps) []error {
 	var errs []error
 	costs := m.Costs[0]
 	for i := range r.edges {
@@ -53,7 +52,7 @@ func (r *Router) Unguided(source string, m *Maps) []error {
 		switch pid := e.locate(source, m.Network); {
 		case pid != noPID && !costs.Keeps([]string{m.Network.names[pid]}):
 			errs = append(errs, fmt.Errorf("edge %s: the costs from its PID %q of source %s are not here yet", e.Name, m.Network.names[pid], source))
-		case pid != noPID && !slices.ContainsFunc(costs.rows[pid], func(c float64) bool { return !math.IsNaN(c) }):
+		case pid != noPID && !costs.defines(pid):
 			errs = append(errs, fmt.Errorf("edge %s: the cost map of source %s has no cost from its PID %q", e.Name, source, m.Network.names[pid]))
 		case pid == noPID && len(e.Addrs) > 0 && !slices.ContainsFunc(e.PIDs, func(p SourcePID) bool { return p.Source == source }):
 			errs = append(errs, fmt.Errorf("edge %s: no prefix of source %s covers its address %s", e.Name, source, e.Addrs[0]))

@@ -18,25 +18,24 @@ import (
 // its counters; the rest is for whoever holds the Router's mutex. Pools without
 // an edge of limited capacity have none.
 type meter struct {
-	asked    []*pidMeter     // as the plan's guidance; nil where there is none
-	unplaced [kinds]counter  // of clients without a PID
-	pinned   []atomic.Uint64 // by edge
-	sent     []atomic.Uint64 // by edge
+	asked    []*pidMeter    // as the plan's guidance; nil where there is none
+	unplaced [kinds]counter // of clients without a PID
+	pinned   []counter      // by edge
+	sent     []counter      // by edge
 	keys     *keyMeter
 
-	readAt     time.Time     // the counters were last read, or begun
-	age        time.Duration // how long the rates have been measured
-	pinnedRate []float64     // requests per second, by edge
-	sentRate   []float64
+	readAt time.Time     // the counters were last read, or begun
+	age    time.Duration // how long the rates have been measured
 }
 
 // pidMeter counts by the client PIDs of one network map, and in each by kind.
 type pidMeter struct {
 	network *NetworkMap
-	counts  [][kinds]atomic.Uint64
-	rates   [][kinds]float64
+	pids    [][kinds]counter
 }
 
+// A counter counts requests. The rate, per second, is what was counted until the
+// last reading.
 type counter struct {
 	count atomic.Uint64
 	rate  float64
@@ -49,8 +48,8 @@ const memory = 10 * time.Second
 func newMeter(now time.Time, edges int, guidance []*guidance) *meter {
 	m := &meter{
 		readAt: now,
-		asked:  make([]*pidMeter, len(guidance)), pinned: make([]atomic.Uint64, edges), sent: make([]atomic.Uint64, edges),
-		pinnedRate: make([]float64, edges), sentRate: make([]float64, edges), keys: new(keyMeter),
+		asked:  make([]*pidMeter, len(guidance)), pinned: make([]counter, edges), sent: make([]counter, edges),
+		keys: new(keyMeter),
 	}
 	for i, g := range guidance {
 		m.asked[i] = newPIDMeter(g)
@@ -65,15 +64,15 @@ func newPIDMeter(g *guidance, before ...*pidMeter) *pidMeter {
 		return nil
 	}
 	n := g.maps.Network
-	made := &pidMeter{network: n, counts: make([][kinds]atomic.Uint64, n.PIDs()), rates: make([][kinds]float64, n.PIDs())}
+	made := &pidMeter{network: n, pids: make([][kinds]counter, n.PIDs())}
 	for _, b := range before {
 		if b == nil {
 			continue
 		}
-		for pid, rates := range b.rates {
+		for pid := range b.pids {
 			if to := n.pid(b.network.names[pid]); to != noPID {
-				for k, rate := range rates {
-					made.rates[to][k] += rate
+				for k := range b.pids[pid] {
+					made.pids[to][k].rate += b.pids[pid][k].rate
 				}
 			}
 		}
@@ -81,8 +80,9 @@ func newPIDMeter(g *guidance, before ...*pidMeter) *pidMeter {
 	return made
 }
 
-// follow returns a meter for new guidance in the first of the places that are
-// gone. The one at hand stays with the requests that have it.
+// follow returns a meter for new guidance in the first of the slots that are
+// gone. The one at hand stays with the requests that have it, and so do its
+// counts: only rates go over.
 func (m *meter) follow(gone []int, g *guidance) *meter {
 	if m == nil {
 		return nil
@@ -90,48 +90,35 @@ func (m *meter) follow(gone []int, g *guidance) *meter {
 	next := newMeter(m.readAt, len(m.sent), nil)
 	next.asked = slices.Clone(m.asked)
 	var before []*pidMeter
-	for _, place := range gone {
-		before = append(before, m.asked[place])
-		next.asked[place] = nil
+	for _, slot := range gone {
+		before = append(before, m.asked[slot])
+		next.asked[slot] = nil
 	}
 	next.asked[gone[0]] = newPIDMeter(g, before...)
-	next.keys, next.age, next.pinnedRate, next.sentRate = m.keys, m.age, m.pinnedRate, m.sentRate
-	for k := range next.unplaced {
-		next.unplaced[k].rate = m.unplaced[k].rate
-	}
+	next.keys, next.age = m.keys, m.age
+	copyRates(next.unplaced[:], m.unplaced[:])
+	copyRates(next.pinned, m.pinned)
+	copyRates(next.sent, m.sent)
 	return next
 }
 
-// inherit takes over the rates of an earlier Router's pool.
-func (r *Router) inheritMeter(m, before *meter, from, to *plan) {
-	m.readAt, m.age = before.readAt, before.age
-	for k := range m.unplaced {
-		m.unplaced[k].rate = before.unplaced[k].rate
-	}
-	m.keys.inherit(before.keys)
-	for e := range r.edges {
-		if was, ok := from.router.edge(r.edges[e].Name); ok {
-			m.pinnedRate[e], m.sentRate[e] = before.pinnedRate[was], before.sentRate[was]
-		}
-	}
-	for was := range before.asked {
-		if i := r.placeOf(from.router, was); i >= 0 && m.asked[i] != nil {
-			m.asked[i] = newPIDMeter(to.guidance[i], before.asked[was])
-		}
+func copyRates(to, from []counter) {
+	for i := range to {
+		to[i].rate = from[i].rate
 	}
 }
 
 // count adds a decision that is carried out. It waits for nobody.
 func (m *meter) count(d *Decision) {
-	m.sent[d.edge].Add(1)
+	m.sent[d.edge].count.Add(1)
 	m.keys.add(d.key)
 	switch {
 	case d.Reason == Pinned:
-		m.pinned[d.edge].Add(1)
-	case d.source < 0 || m.asked[d.source] == nil || int(d.pid) >= len(m.asked[d.source].counts):
+		m.pinned[d.edge].count.Add(1)
+	case d.slot < 0 || m.asked[d.slot] == nil || int(d.pid) >= len(m.asked[d.slot].pids):
 		m.unplaced[d.kind].count.Add(1)
 	default:
-		m.asked[d.source].counts[d.pid][d.kind].Add(1)
+		m.asked[d.slot].pids[d.pid][d.kind].count.Add(1)
 	}
 }
 
@@ -149,24 +136,21 @@ func (m *meter) read(now time.Time) {
 		// A mean of all there is until that is as long as the memory.
 		weight = max(1-math.Exp(-seconds/memory.Seconds()), min(seconds/m.age.Seconds(), 1))
 	}
-	into := func(rate *float64, count *atomic.Uint64) {
-		*rate += weight * (float64(count.Swap(0))/seconds - *rate)
+	all := func(counters []counter) {
+		for i := range counters {
+			c := &counters[i]
+			c.rate += weight * (float64(c.count.Swap(0))/seconds - c.rate)
+		}
 	}
-	for i := range m.sent {
-		into(&m.sentRate[i], &m.sent[i])
-		into(&m.pinnedRate[i], &m.pinned[i])
-	}
-	for k := range m.unplaced {
-		into(&m.unplaced[k].rate, &m.unplaced[k].count)
-	}
+	all(m.sent)
+	all(m.pinned)
+	all(m.unplaced[:])
 	for _, p := range m.asked {
 		if p == nil {
 			continue
 		}
-		for pid := range p.counts {
-			for k := range p.counts[pid] {
-				into(&p.rates[pid][k], &p.counts[pid][k])
-			}
+		for pid := range p.pids {
+			all(p.pids[pid][:])
 		}
 	}
 	m.keys.read(seconds)
@@ -218,16 +202,6 @@ func (m *keyMeter) read(seconds float64) {
 // keyMemory is in seconds. A key must not be taken for hot by two requests at
 // a time.
 const keyMemory = 5
-
-// inherit takes over what an earlier meter has found. That goes on counting for
-// the requests that still have it, and is read under another mutex.
-func (m *keyMeter) inherit(before *keyMeter) {
-	m.of, m.rates = before.of, before.rates
-	for i := range m.cells {
-		m.cells[i].key.Store(before.cells[i].key.Load())
-		m.cells[i].votes.Store(before.cells[i].votes.Load())
-	}
-}
 
 // hot returns the keys that are asked for more often than the limit, in
 // requests per second. One that was hot stays so until it is half as frequent.

@@ -70,6 +70,7 @@ type CandidateInfo struct {
 // every candidate why it was or was not chosen: first by rank, then in the
 // order in which the content key would fall to them. The request's URL gives
 // path, query and, where it is absolute, scheme and host; they replace the query's.
+// The error wraps ErrNoSuchPool.
 func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	pool, err := r.pool(q.Pool)
 	if err != nil {
@@ -93,7 +94,7 @@ func (r *Router) Explain(q Query, request *url.URL) (Explanation, error) {
 	if q.Client.IsValid() {
 		e.Client = q.Client.String()
 		if d.Reason != CacheFill {
-			e.Placement.Ignored = p.ignored(q.Client.Unmap().WithZone(""), &d)
+			e.Placement.Ignored = p.ignored(plain(q.Client), &d)
 		}
 	}
 	if d.Edge != nil {

@@ -8,15 +8,18 @@ import (
 	"slices"
 )
 
-// A loadKey names a load: a client PID of some guidance, by its place in the
+// A loadKey names a load: a client PID of some guidance, by its slot in the
 // plan, the kind of request, and the edge to which its content falls. Clients
-// without a PID are of source -1.
+// without a PID are of slot -1.
 type loadKey struct {
-	source int32
-	pid    pidIndex
-	edge   int32
-	kind   kind // of what clients tell it is 0
+	slot int32
+	pid  pidIndex
+	edge int32
+	kind kind
 }
+
+// at returns the key of what the PID's clients tell of an edge.
+func (k loadKey) at(edge int32) loadKey { return loadKey{k.slot, k.pid, edge, anyKind} }
 
 // A kind is what of a request can keep it from an edge whatever it asks for: the
 // family of the client's address, and whether it came by https.
@@ -27,6 +30,10 @@ const (
 	byHTTPS kind = 1 << iota
 	kinds        = 1 << iota
 )
+
+// anyKind stands in the keys of what clients tell of an edge: that goes for all
+// kinds of requests.
+const anyKind kind = 0
 
 func kindOf(client netip.Addr, https bool) (k kind) {
 	if client.Is6() {
@@ -52,11 +59,11 @@ func (s *spot) key(edge int32, k kind) loadKey {
 	if s.guidance == nil {
 		return loadKey{-1, noPID, edge, k}
 	}
-	return loadKey{int32(s.guidance.index), s.pid, edge, k} //nolint:gosec // a handful
+	return loadKey{int32(s.guidance.slot), s.pid, edge, k} //nolint:gosec // a handful
 }
 
 // follow returns what is known of loads for a plan in which new guidance, or
-// none, has the places that are gone: its PIDs are as those of the same name
+// none, has the slots that are gone: its PIDs are as those of the same name
 // were before, the last that has one.
 func follow[M ~map[loadKey]V, V any](m M, gone []int, now *guidance, before ...*guidance) M {
 	if m == nil {
@@ -64,7 +71,7 @@ func follow[M ~map[loadKey]V, V any](m M, gone []int, now *guidance, before ...*
 	}
 	next := make(M, len(m))
 	for key, value := range m {
-		if !slices.Contains(gone, int(key.source)) {
+		if !slices.Contains(gone, int(key.slot)) {
 			next[key] = value
 		}
 	}
@@ -73,45 +80,13 @@ func follow[M ~map[loadKey]V, V any](m M, gone []int, now *guidance, before ...*
 			continue
 		}
 		for key, value := range m {
-			if int(key.source) != g.index {
+			if int(key.slot) != g.slot {
 				continue
 			}
 			if pid := now.maps.Network.pid(g.maps.Network.names[key.pid]); pid != noPID {
-				next[loadKey{int32(now.index), pid, key.edge, key.kind}] = value //nolint:gosec // a handful
+				next[loadKey{int32(now.slot), pid, key.edge, key.kind}] = value //nolint:gosec // a handful
 			}
 		}
 	}
 	return next
-}
-
-// inherit returns what an earlier Router knew of loads for this one, whose
-// sources, PIDs and edges may have other indices.
-func inherit[M ~map[loadKey]V, V any](r *Router, m M, from, to *plan) M {
-	var next M
-	for key, value := range m {
-		now, ok := r.inheritKey(key, from, to)
-		if !ok {
-			continue
-		}
-		if next == nil {
-			next = make(M)
-		}
-		next[now] = value
-	}
-	return next
-}
-
-func (r *Router) inheritKey(key loadKey, from, to *plan) (loadKey, bool) {
-	edge, ok := r.edge(from.router.edges[key.edge].Name)
-	now := loadKey{-1, noPID, edge, key.kind}
-	if !ok || key.source < 0 {
-		return now, ok
-	}
-	source := r.placeOf(from.router, int(key.source))
-	if source < 0 || to.guidance[source] == nil || from.guidance[key.source] == nil {
-		return now, false
-	}
-	now.source = int32(source) //nolint:gosec // a handful
-	now.pid = to.guidance[source].maps.Network.pid(from.guidance[key.source].maps.Network.names[key.pid])
-	return now, now.pid != noPID
 }

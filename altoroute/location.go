@@ -18,8 +18,12 @@ func ParseClient(s string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return addr.Unmap().WithZone("")
+	return plain(addr)
 }
+
+// plain returns an address as the prefixes of maps have it: unmapped, without a
+// zone.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
 // Location returns the URL that the client is redirected to: the edge's (or
 // the pool's), with the path and query of the request's URL behind it, as they

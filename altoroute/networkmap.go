@@ -72,11 +72,11 @@ func (m *NetworkMap) Has(pid string) bool {
 	return ok
 }
 
-// Missing returns how many of the map's PIDs another one does not have.
-func (m *NetworkMap) Missing(in *NetworkMap) int {
+// Lost returns how many of the map's PIDs the next one does not have.
+func (m *NetworkMap) Lost(next *NetworkMap) int {
 	n := 0
 	for _, name := range m.names {
-		if !in.Has(name) {
+		if !next.Has(name) {
 			n++
 		}
 	}
@@ -139,7 +139,7 @@ func (m *NetworkMap) pid(name string) pidIndex {
 }
 
 // A NetworkMapBuilder collects a network map while it is read: each PID, then
-// its prefixes. The zero value is ready to use; after Build it is spent.
+// its prefixes. The zero value is ready to use, and after Build it is one again.
 type NetworkMapBuilder struct {
 	m       *NetworkMap
 	current pidIndex
@@ -222,8 +222,10 @@ func (b *NetworkMapBuilder) Build(tag VersionTag) (*NetworkMap, error) {
 	if b.m == nil || b.m.prefixes == 0 {
 		return nil, fmt.Errorf("%w: it has no prefix, and would place nobody", ErrEmptyMap)
 	}
-	b.m.tag = tag
-	return b.m, nil
+	m := b.m
+	m.tag = tag
+	*b = NetworkMapBuilder{} // what is published never changes, whoever still has the builder
+	return m, nil
 }
 
 // ErrEmptyMap is the cause of the error for a network map without prefixes and for a cost

@@ -18,17 +18,17 @@ import (
 // several that fit a client the longest prefix counts, then the ASN, then the
 // country. An edge that may not serve leaves the client to the costs.
 type Pin struct {
-	Prefix  string `json:"prefix,omitempty"`
-	ASN     uint32 `json:"asn,omitempty"`
-	Country string `json:"country,omitempty"`
-	Edge    string `json:"edge"`
+	Prefix  netip.Prefix
+	ASN     uint32
+	Country string // an ISO 3166-1 alpha-2 code in upper case
+	Edge    string
 }
 
 // ParsePin reads which clients are pinned: a prefix or an address, an AS number
 // ("AS64500"), or a country ("DE").
 func ParsePin(clients, edge string) (Pin, error) {
 	if p, err := ParsePrefix(clients); err == nil {
-		return Pin{Prefix: p.String(), Edge: edge}, nil
+		return Pin{Prefix: p, Edge: edge}, nil
 	}
 	upper := strings.ToUpper(clients)
 	if countryGrammar.MatchString(upper) {
@@ -45,17 +45,20 @@ func ParsePin(clients, edge string) (Pin, error) {
 // Clients returns the form that ParsePin reads.
 func (p Pin) Clients() string {
 	switch {
-	case p.Prefix != "":
-		return p.Prefix
+	case p.Prefix.IsValid():
+		return p.Prefix.String()
 	case p.ASN != 0:
 		return fmt.Sprintf("AS%d", p.ASN)
 	}
 	return p.Country
 }
 
-// Validate checks that the pin says which clients it means.
+// Validate checks that the pin says which clients it means, in one way.
 func (p Pin) Validate() error {
-	_, err := ParsePin(p.Clients(), p.Edge)
+	parsed, err := ParsePin(p.Clients(), p.Edge)
+	if err == nil && parsed != p {
+		err = fmt.Errorf("pin %s: give exactly one of prefix, AS number and country, as ParsePin reads it", p.Clients())
+	}
 	return err
 }
 
@@ -75,11 +78,10 @@ func (r *Router) newPins(pool *pool, list []Pin) *pins {
 	p := &pins{asns: make(map[uint32]int32), countries: make(map[string]int32)}
 	for _, pin := range slices.Backward(list) {
 		e, ok := r.edge(pin.Edge)
-		prefix, err := ParsePrefix(pin.Prefix)
 		switch {
 		case !ok || pool.bases[e] == nil: // the operator pinned to an edge that is no more
-		case err == nil:
-			p.prefixes.Insert(prefix, e)
+		case pin.Prefix.IsValid():
+			p.prefixes.Insert(pin.Prefix, e)
 		case pin.ASN != 0:
 			p.asns[pin.ASN] = e
 		default:

@@ -4,7 +4,6 @@
 package altoroute
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -70,6 +69,3 @@ type Place struct {
 type Locator interface {
 	Locate(addr netip.Addr) *Place
 }
-
-// ErrNoSuchSource is returned for the name of a source that is not configured.
-var ErrNoSuchSource = errors.New("no such source")

@@ -29,6 +29,20 @@ func (s *spot) cost(edge int32) float64 {
 	return math.NaN()
 }
 
+// edgePID returns the PID in which an edge lies as this spot's guidance has it,
+// noPID where there is none.
+func (s *spot) edgePID(edge int32) pidIndex {
+	if s.guidance == nil {
+		return noPID
+	}
+	return s.guidance.pids[edge]
+}
+
+// near reports whether an edge lies in the first PID found, where no cost decides.
+func (s *spot) near(edge int32) bool {
+	return s.how == Unplaced && s.guidance != nil && s.guidance.pids[edge] == s.pid
+}
+
 // place walks down the ladder to the first PID that has a defined cost from
 // some edge of the pool. Where none has, it returns the first PID found, as
 // Unplaced. The guidance is by source.

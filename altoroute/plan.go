@@ -12,7 +12,7 @@ import (
 // A plan is everything a question needs, and never changes.
 type plan struct {
 	router   *Router
-	guidance []*guidance // in force, by source, nil where it has given none yet; behind it, by source, what comes in
+	guidance []*guidance // by slot, nil where there is none
 	ramps    []ramping   // by source, of what comes in
 	stages   []stage     // nil where nothing comes in
 	locator  Locator     // may be nil
@@ -24,25 +24,38 @@ type plan struct {
 	demoted map[loadKey]time.Time
 }
 
+// incomingSlot returns the slot of what comes in for a source. A slot is an index
+// into the guidance of a plan: first come as many as there are sources, by source,
+// for what is in force, then as many for what comes in.
+func (r *Router) incomingSlot(source int) int { return len(r.sources) + source }
+
+// sourceOf returns the source whose guidance is in a slot.
+func (r *Router) sourceOf(slot int) int { return slot % len(r.sources) }
+
+// incoming returns what comes in for a source, or nil.
+func (p *plan) incoming(source int) *guidance { return p.guidance[p.router.incomingSlot(source)] }
+
+// inForce returns the guidance in force, by source.
+func (p *plan) inForce() []*guidance { return p.guidance[:len(p.router.sources)] }
+
 // guidance is one source's maps made ready: shared by all pools the place of
 // each edge, and for each pool and client PID the order of the edges.
 type guidance struct {
 	source   *source
-	index    int // of its place in a plan
+	slot     int
 	maps     *Maps
 	pids     []pidIndex // by edge
 	rankings []*ranking // by tier
 	beyond   int        // prefixes wholly outside of the space that the source may speak for
 }
 
-// newGuidance makes a source's maps ready for a place in a plan. It returns nil
-// of none.
-func newGuidance(r *Router, place int, m *Maps) *guidance {
+// newGuidance makes a source's maps ready for a slot. It returns nil of none.
+func newGuidance(r *Router, slot int, m *Maps) *guidance {
 	if m == nil {
 		return nil
 	}
-	s := &r.sources[place%len(r.sources)]
-	g := &guidance{source: s, index: place, maps: m, pids: make([]pidIndex, len(r.edges))}
+	s := &r.sources[r.sourceOf(slot)]
+	g := &guidance{source: s, slot: slot, maps: m, pids: make([]pidIndex, len(r.edges))}
 	for i := range r.edges {
 		g.pids[i] = r.edges[i].locate(s.Name, m.Network)
 	}
@@ -55,21 +68,20 @@ func newGuidance(r *Router, place int, m *Maps) *guidance {
 	return g
 }
 
-// put gives guidance, or none, a place in a plan that nobody has yet. Guidance
+// put puts guidance, or none, into a slot of a plan that nobody has yet. Guidance
 // that comes in follows upon what is in force, and goes when that is replaced.
-func (p *plan) put(place int, g *guidance) {
-	n := len(p.router.sources)
-	at := place % n
-	before := [...]*guidance{p.guidance[at], p.guidance[n+at]}
-	gone := []int{place}
-	if place == at {
-		gone = append(gone, n+at)
+func (p *plan) put(slot int, g *guidance) {
+	source := p.router.sourceOf(slot)
+	before := [...]*guidance{p.guidance[source], p.incoming(source)}
+	gone := []int{slot}
+	if slot == source {
+		gone = append(gone, p.router.incomingSlot(source))
 	}
 	p.guidance = slices.Clone(p.guidance)
-	for _, place := range gone {
-		p.guidance[place] = nil
+	for _, slot := range gone {
+		p.guidance[slot] = nil
 	}
-	p.guidance[place] = g
+	p.guidance[slot] = g
 	p.trials = follow(p.trials, gone, g, before[:]...)
 	p.demoted = follow(p.demoted, gone, g, before[:]...)
 	p.pools = slices.Clone(p.pools)

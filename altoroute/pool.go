@@ -38,8 +38,8 @@ type Pool struct {
 	Serves Class
 	// Pins send some clients to an edge of the pool outright.
 	Pins []Pin
-	// Unguided turns guidance off: all content is spread by content key.
-	Unguided bool
+	// GuidanceOff turns guidance off: all content is spread by content key.
+	GuidanceOff bool
 	// Panic is the share of the pool's edges, of those that nothing but their
 	// health speaks against, below which too few are up for health to be
 	// believed. It counts no longer then, though edges that are up come first.
@@ -157,6 +157,16 @@ func (p *Pool) Validate() error {
 	}
 	if !(p.Tolerance >= 0 && p.Tolerance <= 10) { // NaN is neither
 		return fmt.Errorf("pool %s: tolerance %v is out of range: write 0%% to 1000%%", p.Name, p.Tolerance)
+	}
+	pinned := make(map[Pin]bool, len(p.Pins))
+	for _, pin := range p.Pins {
+		if err := pin.Validate(); err != nil {
+			return fmt.Errorf("pool %s: %w", p.Name, err)
+		}
+		if pin.Edge = ""; pinned[pin] {
+			return fmt.Errorf("pool %s: %s is pinned twice: remove one", p.Name, pin.Clients())
+		}
+		pinned[pin] = true
 	}
 	if slices.Contains(p.Key.Query, "") {
 		return fmt.Errorf("pool %s: a query parameter of the key has no name", p.Name)

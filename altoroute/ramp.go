@@ -74,7 +74,7 @@ func (r *Router) Incoming(source string) Incoming {
 	if at < 0 {
 		return Incoming{}
 	}
-	g := p.guidance[len(r.sources)+at]
+	g := p.incoming(at)
 	if g == nil {
 		return Incoming{}
 	}
@@ -100,9 +100,8 @@ func (p *plan) introduce(at int, m *Maps, ramp Ramp, share float64, now time.Tim
 	if ramp.Since.IsZero() {
 		ramp.Since = now
 	}
-	n := len(p.router.sources)
 	share = max(share, ramp.share(now))
-	if g := p.guidance[n+at]; g != nil && g.maps == m {
+	if g := p.incoming(at); g != nil && g.maps == m {
 		share = max(share, p.ramps[at].share)
 	}
 	if share >= 1 {
@@ -111,7 +110,8 @@ func (p *plan) introduce(at int, m *Maps, ramp Ramp, share float64, now time.Tim
 	}
 	p.ramps = slices.Clone(p.ramps)
 	p.ramps[at] = ramping{ramp, share}
-	p.put(n+at, newGuidance(p.router, n+at, m))
+	slot := p.router.incomingSlot(at)
+	p.put(slot, newGuidance(p.router, slot, m))
 }
 
 // advanced returns a plan with all ramps as far as they are now. Where nothing
@@ -123,14 +123,14 @@ func (p *plan) advanced(now time.Time) *plan {
 	next := *p
 	next.ramps = slices.Clone(p.ramps)
 	for at := range next.ramps {
-		g, ramp := next.guidance[len(next.ramps)+at], &next.ramps[at]
+		g, ramp := next.incoming(at), &next.ramps[at]
 		if g == nil {
 			continue
 		}
 		// A clock that is set back takes nothing back.
 		if ramp.share = max(ramp.share, ramp.Ramp.share(now)); ramp.share >= 1 {
 			settled := *g
-			settled.index = at
+			settled.slot = at
 			next.put(at, &settled)
 		}
 	}
@@ -142,10 +142,9 @@ func (p *plan) advanced(now time.Time) *plan {
 // there is one stage for each that has something coming in, not for each
 // combination of them.
 func (p *plan) stage() {
-	n := len(p.router.sources)
 	var coming []int
-	for at := range n {
-		if p.guidance[n+at] != nil {
+	for at := range p.router.sources {
+		if p.incoming(at) != nil {
 			coming = append(coming, at)
 		}
 	}
@@ -154,14 +153,11 @@ func (p *plan) stage() {
 	for i, at := range coming {
 		s := stage{openTo(p.ramps[at].share), slices.Clone(p.inForce())}
 		for _, at := range coming[i:] {
-			s.guidance[at] = p.guidance[n+at]
+			s.guidance[at] = p.incoming(at)
 		}
 		p.stages = append(p.stages, s)
 	}
 }
-
-// inForce returns the guidance in force, by source.
-func (p *plan) inForce() []*guidance { return p.guidance[:len(p.guidance)/2] }
 
 // guiding returns the guidance, by source, that decides for a content key.
 func (p *plan) guiding(key uint64) []*guidance {
@@ -182,35 +178,3 @@ func rampDraw(key uint64) uint64 { return draw(key, rampSalt) }
 
 // rampSalt makes these draws independent of those for edges and divisions.
 const rampSalt = 0xbf58476d1ce4e5b9
-
-// placeOf returns the place in this Router's plans of what has one in those of
-// an earlier Router, -1 where there is none.
-func (r *Router) placeOf(before *Router, place int) int {
-	n := len(before.sources)
-	at := r.source(before.sources[place%n].Name)
-	if at >= 0 && place >= n {
-		at += len(r.sources)
-	}
-	return at
-}
-
-// inheritRamps goes on with the ramps of an earlier Router, where this one has
-// been given the same sets: what was in force, or, as the newest there is, what
-// came in.
-func (r *Router) inheritRamps(from, next *plan, now time.Time) {
-	for was, name := range from.router.sources {
-		at, in := r.source(name.Name), from.guidance[len(from.ramps)+was]
-		if at < 0 || in == nil || next.guidance[at] == nil || next.guidance[len(next.ramps)+at] != nil {
-			continue
-		}
-		base := from.guidance[was].maps
-		switch next.guidance[at].maps {
-		case base:
-		case in.maps:
-			next.put(at, newGuidance(r, at, base))
-		default:
-			continue
-		}
-		next.introduce(at, in.maps, from.ramps[was].Ramp, from.ramps[was].share, now)
-	}
-}

@@ -17,7 +17,7 @@ import (
 // ask for a few.
 //
 // Nothing is counted: that somebody goes to an edge is only for Route to note.
-// The error is ErrNoSuchPool.
+// The error wraps ErrNoSuchPool.
 func (r *Router) Rank(q Query, most int) ([]Decision, error) {
 	pool, err := r.pool(q.Pool)
 	if err != nil {
@@ -30,14 +30,15 @@ func (r *Router) Rank(q Query, most int) ([]Decision, error) {
 // sent anywhere. A cache fill is not turned away then: an edge may well fetch
 // from its parents like this. It gets no edge that it has been at, as far as its
 // CDN-Loop header (RFC 8586) and the client's address tell, and none at all once
-// it has been at maxHops edges: it goes round in a ring.
+// it has been at maxHops edges: it goes round in a ring. The error wraps
+// ErrNoSuchPool.
 func (r *Router) Relay(q Query, most int) ([]Decision, error) {
 	pool, err := r.pool(q.Pool)
 	if err != nil {
 		return nil, err
 	}
 	p := r.plan.Load()
-	q.Client = q.Client.Unmap().WithZone("")
+	q.Client = plain(q.Client)
 	if !r.fills.has(q.Client, q.CDNLoop) {
 		return p.rank((*plan).choose, pool, q, most, nil), nil
 	}
@@ -51,6 +52,20 @@ func (r *Router) Relay(q Query, most int) ([]Decision, error) {
 		}
 	}
 	return p.rank((*plan).choose, pool, q, most, been), nil
+}
+
+// RelayFirst returns the first of Relay, or a Decision that says that there is
+// none.
+func (r *Router) RelayFirst(q Query) (Decision, error) {
+	ranked, err := r.Relay(q, 1)
+	if err != nil {
+		return Decision{}, err
+	}
+	if len(ranked) == 0 {
+		pool, _ := r.pool(q.Pool) // Relay has found it
+		return pool.undecided(NoEdge), nil
+	}
+	return ranked[0], nil
 }
 
 // maxHops is more edges than ever stand one behind the other.
@@ -95,13 +110,12 @@ func (r *Router) cameFrom(pool *pool, e int32, q *Query) bool {
 	return f.has(q.Client, q.CDNLoop)
 }
 
-// Locate returns where a client is as a pool sees it, without a choice: of the
-// Decision only How, Source, PID, Prefix, Place and Maps have a meaning. Where
-// the pool is not named and there are several, they look together: the first
-// rung counts whose PID has a defined cost from some edge of any. That guidance
-// is turned off moves nobody, and guidance that comes in by Introduce does not
-// count before it is in force. The error is ErrNoSuchPool.
-func (r *Router) Locate(name string, client netip.Addr) (Decision, error) {
+// Locate returns the PID in which a pool sees a client, the zero SourcePID where it
+// sees it in none. Where the pool is not named and there are several, they look
+// together: the first rung counts whose PID has a defined cost from some edge of
+// any. That guidance is turned off moves nobody, and guidance that comes in by
+// Introduce does not count before it is in force. The error wraps ErrNoSuchPool.
+func (r *Router) Locate(name string, client netip.Addr) (SourcePID, error) {
 	all := &pool{}
 	if name == "" {
 		for _, p := range r.pools {
@@ -110,14 +124,13 @@ func (r *Router) Locate(name string, client netip.Addr) (Decision, error) {
 	} else {
 		var err error
 		if all, err = r.pool(name); err != nil {
-			return Decision{}, err
+			return SourcePID{}, err
 		}
 	}
 	p := r.plan.Load()
-	client = client.Unmap().WithZone("")
-	c := contest{plan: p, pool: all, query: Query{Client: client}, at: p.place(p.inForce(), all, client), winner: -1}
-	c.place = c.at.place
-	d := c.decision()
-	d.Reason = ""
-	return d, nil
+	at := p.place(p.inForce(), all, plain(client))
+	if at.guidance == nil {
+		return SourcePID{}, nil
+	}
+	return SourcePID{at.guidance.source.Name, at.guidance.maps.Network.names[at.pid]}, nil
 }

@@ -180,9 +180,14 @@ func TestRelay(t *testing.T) {
 		"has been at many edges": {"all", "192.0.2.9", []string{strings.Repeat("altoroute, ", maxHops-1)}, "a b c"},
 		"goes round":             {"all", "192.0.2.9", []string{"altoroute", strings.Repeat("altoroute, ", maxHops-1)}, ""},
 	} {
-		ranked, err := r.Relay(Query{Pool: test.pool, Client: netip.MustParseAddr(test.client), CDNLoop: test.loop}, 0)
+		q := Query{Pool: test.pool, Client: netip.MustParseAddr(test.client), CDNLoop: test.loop}
+		ranked, err := r.Relay(q, 0)
 		if err != nil || names(ranked) != test.want {
 			t.Errorf("%s: %s, %v, want %s", name, names(ranked), err, test.want)
+		}
+		first, err := r.RelayFirst(q)
+		if none := first.Edge == nil && first.Reason == NoEdge && first.How == Unplaced && math.IsNaN(first.Cost); err != nil || first.Pool != test.pool || none != (test.want == "") || !none && first.Edge != ranked[0].Edge {
+			t.Errorf("%s: the first is %+v, %v", name, first, err)
 		}
 		for i := range ranked {
 			if ranked[i].Source != "own" {
@@ -192,6 +197,9 @@ func TestRelay(t *testing.T) {
 	}
 	if ranked, err := r.Rank(Query{Pool: "all", Client: near, CDNLoop: []string{"altoroute"}}, 0); err != nil || len(ranked) > 0 {
 		t.Errorf("a cache fill is ranked %s, %v", names(ranked), err)
+	}
+	if _, err := r.RelayFirst(Query{Pool: "none"}); !errors.Is(err, ErrNoSuchPool) {
+		t.Errorf("error %v", err)
 	}
 	for _, f := range []func(Query, int) ([]Decision, error){r.Rank, r.Relay} {
 		if _, err := f(Query{Pool: "none"}, 0); !errors.Is(err, ErrNoSuchPool) {
@@ -241,14 +249,11 @@ func TestLocate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if at.Edge != nil || at.Reason != "" {
-				t.Fatalf("world %d, %+v: located by a choice: %+v", seed, q, at)
-			}
 			pool, _ := r.pool(q.Pool)
-			if d.Reason == CacheFill || pool.Unguided {
+			if d.Reason == CacheFill || pool.GuidanceOff {
 				continue
 			}
-			if at.How != d.How || at.Source != d.Source || at.PID != d.PID || at.Prefix != d.Prefix || at.Maps != d.Maps {
+			if at.Source != d.Source || at.PID != d.PID {
 				t.Fatalf("world %d, %+v: located %+v, routed %+v", seed, q, at, d)
 			}
 			if at.PID != "" {
@@ -269,19 +274,19 @@ func TestLocateForAllPools(t *testing.T) {
 			{Name: "a", URL: mustURL("https://a.example.net"), PIDs: []SourcePID{{PID: "a"}}},
 			{Name: "b", URL: mustURL("https://b.example.net"), PIDs: []SourcePID{{PID: "b"}}},
 		},
-		Pools:   []Pool{{Name: "a", Edges: []string{"a"}}, {Name: "b", Edges: []string{"b"}, Unguided: true}},
+		Pools:   []Pool{{Name: "a", Edges: []string{"a"}}, {Name: "b", Edges: []string{"b"}, GuidanceOff: true}},
 		Default: SourcePID{PID: "a"},
 	}
 	r := mustRouter(t, cfg, "own", []string{"a 192.0.2.0/24", "b 198.51.100.0/24", "c 203.0.113.0/24"}, "a a 1", "b b 1")
 	for client, want := range map[string][3]string{ // as a, b and all see it
-		"192.0.2.1":    {"a prefix", "a none", "a prefix"},
-		"198.51.100.1": {"a default", "b prefix", "b prefix"},
-		"203.0.113.1":  {"a default", "c none", "a default"},
-		"2001:db8::1":  {"a default", "a none", "a default"},
+		"192.0.2.1":    {"own/a", "own/a", "own/a"},
+		"198.51.100.1": {"own/a", "own/b", "own/b"},
+		"203.0.113.1":  {"own/a", "own/c", "own/a"},
+		"2001:db8::1":  {"own/a", "own/a", "own/a"},
 	} {
 		for i, pool := range []string{"a", "b", ""} {
-			d, err := r.Locate(pool, netip.MustParseAddr(client))
-			if got := d.PID + " " + d.How.String(); err != nil || got != want[i] {
+			at, err := r.Locate(pool, netip.MustParseAddr(client))
+			if got := at.String(); err != nil || got != want[i] {
 				t.Errorf("pool %q sees %s as %s, %v, want %s", pool, client, got, err, want[i])
 			}
 		}

@@ -77,7 +77,7 @@ func (r *Router) Report(q Query, now time.Time) {
 	told := q.Failed[0]
 	q.Failed = nil
 	d := r.plan.Load().decide(pool, &q, nil)
-	if d.Edge == nil || d.Edge.Name != told || d.source < 0 {
+	if d.Edge == nil || d.Edge.Name != told || d.slot < 0 {
 		return
 	}
 	if t := r.trial(&d, now); t != nil {
@@ -90,7 +90,7 @@ func (r *Router) Report(q Query, now time.Time) {
 // returns nil where there are too many, or where somebody is building a plan:
 // a request waits for nobody, and the next report will do as well.
 func (r *Router) trial(d *Decision, now time.Time) *trial {
-	key := loadKey{d.source, d.pid, d.edge, 0}
+	key := d.reportKey()
 	if t := r.plan.Load().trials[key]; t != nil {
 		return t
 	}
@@ -99,7 +99,7 @@ func (r *Router) trial(d *Decision, now time.Time) *trial {
 	}
 	defer r.mu.Unlock()
 	p := r.plan.Load()
-	if g := p.guidance[d.source]; g == nil || g.maps != d.Maps || len(p.trials) >= maxTrials {
+	if g := p.guidance[d.slot]; g == nil || g.maps != d.Maps || len(p.trials) >= maxTrials {
 		return nil // new maps may have come in between
 	}
 	t := p.trials[key]
@@ -153,7 +153,7 @@ func (r *Router) maySpare(key loadKey, demoted map[loadKey]time.Time) bool {
 		}
 		already := 0
 		for _, e := range pool.edges {
-			if _, ok := demoted[loadKey{key.source, key.pid, e, 0}]; ok {
+			if _, ok := demoted[key.at(e)]; ok {
 				already++
 			}
 		}
@@ -170,7 +170,7 @@ func (r *Router) Demoted() []Demotion {
 	p := r.plan.Load()
 	var all []Demotion
 	for key, until := range p.demoted {
-		if g := p.guidance[key.source]; g != nil {
+		if g := p.guidance[key.slot]; g != nil {
 			all = append(all, Demotion{r.edges[key.edge].Name, SourcePID{g.source.Name, g.maps.Network.names[key.pid]}, until})
 		}
 	}

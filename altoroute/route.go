@@ -62,8 +62,8 @@ type Decision struct {
 	kind   kind     // of the request
 	pool   int      // the index of Pool
 	edge   int32    // the index of Edge, -1 where there is none
-	source int32    // the place of the guidance in the plan, -1 where there is none
-	pid    pidIndex // of PID, with source
+	slot   int32    // of the guidance in the plan, -1 where there is none
+	pid    pidIndex // of PID, with slot
 
 	division *division // of what by cost alone falls to one edge, nil where that has all of it
 }
@@ -109,7 +109,7 @@ const (
 
 // Route decides for one request. It reads one plan, waits for nothing and
 // allocates nothing, except where the pool's content key has a Pattern or the
-// Locator has not met the client. The error is ErrNoSuchPool.
+// Locator has not met the client. The error wraps ErrNoSuchPool.
 func (r *Router) Route(q Query) (Decision, error) {
 	pool, err := r.pool(q.Pool)
 	if err != nil {
@@ -132,20 +132,28 @@ func (p *plan) note(d *Decision) {
 	if m := p.pools[d.pool].meter; m != nil {
 		m.count(d)
 	}
-	if p.trials != nil && d.source >= 0 && d.client.IsValid() {
-		if t := p.trials[loadKey{d.source, d.pid, d.edge, 0}]; t != nil {
+	if p.trials != nil && d.slot >= 0 && d.client.IsValid() {
+		if t := p.trials[d.reportKey()]; t != nil {
 			t.sent.add(d.client)
 		}
 	}
 }
 
+// reportKey returns the key of what the PID's clients tell of the edge.
+func (d *Decision) reportKey() loadKey { return loadKey{slot: d.slot, pid: d.pid}.at(d.edge) }
+
 // decide is the one decision. Explain has the candidates listed.
 func (p *plan) decide(pool *pool, q *Query, seen *[]candidate) Decision {
-	q.Client = q.Client.Unmap().WithZone("")
+	q.Client = plain(q.Client)
 	if p.router.fills.has(q.Client, q.CDNLoop) {
-		return Decision{Pool: pool.Name, Reason: CacheFill, How: Unplaced, Cost: math.NaN(), edge: -1}
+		return pool.undecided(CacheFill)
 	}
 	return p.choose(pool, q, seen)
+}
+
+// undecided returns a decision without an edge that nobody has looked for.
+func (p *pool) undecided(why Reason) Decision {
+	return Decision{Pool: p.Name, Reason: why, How: Unplaced, Cost: math.NaN(), pool: p.index, edge: -1, slot: -1}
 }
 
 // choose is the decision for who is no cache fill. The client's address must be
@@ -156,7 +164,7 @@ func (p *plan) choose(pool *pool, q *Query, seen *[]candidate) Decision {
 	c.bidKey = c.key
 	settings := &p.pools[pool.index]
 	at := spot{how: Unplaced}
-	if !settings.unguided {
+	if !settings.guidanceOff {
 		at = p.place(p.guiding(c.key), pool, q.Client)
 	}
 	c.at, c.place = at, at.place

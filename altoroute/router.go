@@ -93,12 +93,12 @@ type edge struct {
 // pool is a Pool made ready: its edges by index, in the order of their names.
 type pool struct {
 	Pool
-	index   int
-	edges   []int32 // of all tiers
-	tiers   []*tier
-	bases   []*url.URL // by the index of the edge; nil for edges of other pools
-	limited bool       // Serves is not everything
-	panic   float64
+	index      int
+	edges      []int32 // of all tiers
+	tiers      []*tier
+	bases      []*url.URL // by the index of the edge; nil for edges of other pools
+	limited    bool       // Serves is not everything
+	panicShare float64
 }
 
 // A tier is the edges of a pool that come into question together: those of the
@@ -205,12 +205,11 @@ func (r *Router) EdgeURL(pool string, e *Edge) *url.URL {
 	if err != nil {
 		return nil
 	}
-	for i := range r.edges {
-		if &r.edges[i].Edge == e {
-			return p.bases[i]
-		}
+	i, ok := r.edge(e.Name)
+	if !ok {
+		return nil
 	}
-	return nil
+	return p.bases[i]
 }
 
 // AllEdges returns the edges of all pools, by name, sorted.
@@ -249,23 +248,18 @@ func (r *Router) PID(e *Edge, source string) string {
 	return ""
 }
 
-// ErrNoSuchPool is returned for the name of a pool that is not configured.
-var ErrNoSuchPool = errors.New("no pool")
+// Errors are wrapped around these where a name is not configured.
+var (
+	ErrNoSuchSource = errors.New("no such source")
+	ErrNoSuchEdge   = errors.New("there is no edge")
+	ErrNoSuchPool   = errors.New("no pool")
+)
 
 // Update puts a source's new guidance in force: it builds the plan beside the
 // one in use and swaps it in. Nil maps take the source's guidance away. What was
 // coming in by Introduce is dropped. On an error the plan stays as it was.
 func (r *Router) Update(source string, m *Maps) error {
-	at, err := r.check(source, m)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	next := *r.plan.Load()
-	next.put(at, newGuidance(r, at, m))
-	r.plan.Store(&next)
-	return nil
+	return r.Introduce(source, m, Ramp{}, time.Time{})
 }
 
 // check checks a set of maps, or nil, and returns the index of the source.

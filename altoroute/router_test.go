@@ -247,7 +247,7 @@ func TestEdgeURLs(t *testing.T) {
 	}
 }
 
-func TestUnguidedEdges(t *testing.T) {
+func TestEdgesWithoutCost(t *testing.T) {
 	at := func(name, addr string) Edge {
 		return Edge{Name: name, URL: mustURL("https://" + name), Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
 	}
@@ -255,65 +255,9 @@ func TestUnguidedEdges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(r.Unguided("own", mustMaps(t, r, "own", []string{"x 192.0.2.0/24", "norow"}, "x x 0", "misspelt x 1")))
+	got := fmt.Sprint(r.EdgesWithoutCost("own", mustMaps(t, r, "own", []string{"x 192.0.2.0/24", "norow"}, "x x 0", "misspelt x 1")))
 	if want := `[edge ber: no prefix of source own covers its address 203.0.113.1 edge par: the cost map of source own has no cost from its PID "norow"]`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func TestMapsThatAreRefused(t *testing.T) {
-	var b NetworkMapBuilder
-	if err := b.Prefix(netip.MustParsePrefix("192.0.2.0/24")); err == nil {
-		t.Error("a prefix before any PID was taken")
-	}
-	_ = b.PID("x")
-	if err := b.PID("x"); err == nil {
-		t.Error("a PID was taken twice")
-	}
-	if _, err := b.Build(VersionTag{}); !errors.Is(err, ErrEmptyMap) {
-		t.Errorf("a map without prefixes: %v", err)
-	}
-	for _, p := range []string{"192.0.2.0/24", "0.0.0.0/0", "::/0", "2001:db8::/32"} {
-		var b NetworkMapBuilder
-		_ = b.PID("x")
-		for range 2 { // twice in one PID is harmless
-			if err := b.Prefix(netip.MustParsePrefix(p)); err != nil {
-				t.Error(err)
-			}
-		}
-		_ = b.PID("y")
-		var dup *DuplicatePrefixError
-		if err := b.Prefix(netip.MustParsePrefix(p)); !errors.As(err, &dup) || dup.PIDs != [2]string{"x", "y"} || dup.Prefix.String() != p {
-			t.Errorf("%s in two PIDs: %v", p, err)
-		}
-		if m, err := b.Build(VersionTag{}); err != nil || m.Prefixes() != 1 {
-			t.Errorf("%s: %v", p, err)
-		}
-	}
-
-	r, _ := New(Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("fra", "x")}})
-	m := mustMaps(t, r, "own", []string{"x 192.0.2.0/24"}, "x x 0")
-	c := NewCostMapBuilder(m.Network, []string{"x"})
-	var mismatch *TagMismatchError
-	if _, err := c.Build(CostInfo{}, VersionTag{"network", "2"}, 1); !errors.As(err, &mismatch) {
-		t.Errorf("a cost map of another version: %v", err)
-	}
-	if _, err := c.Build(CostInfo{}, m.Network.Tag(), 0); !errors.Is(err, ErrEmptyMap) {
-		t.Errorf("a cost map without costs: %v", err)
-	}
-	c.Row("nobody")
-	c.Cost("x", 1)
-	if _, err := c.Build(CostInfo{}, m.Network.Tag(), 1); !errors.Is(err, ErrEmptyMap) {
-		t.Errorf("a cost map between PIDs that there are not: %v", err)
-	}
-	other := mustMaps(t, r, "own", []string{"x 192.0.2.0/24"}, "x x 0")
-	for name, bad := range map[string]*Maps{"no cost map": {Network: m.Network}, "no network map": {Costs: m.Costs}, "a cost map of another network map": {Network: m.Network, Costs: other.Costs}} {
-		if err := r.Update("own", bad); err == nil {
-			t.Errorf("%s was taken", name)
-		}
-	}
-	if err := r.Update("b", m); !errors.Is(err, ErrNoSuchSource) {
-		t.Errorf("maps of an unknown source: %v", err)
 	}
 }
 

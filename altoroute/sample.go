@@ -102,17 +102,3 @@ func (s *sample) all() []sampled {
 	defer s.mu.Unlock()
 	return slices.Clone(s.ring[:min(s.taken, sampleSize)])
 }
-
-// inherit takes over the requests to pools that a later Router has, too.
-func (s *sample) inherit(before *sample, r *Router) {
-	all := before.all()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, q := range all {
-		if p, ok := r.byName[q.pool.Name]; ok {
-			q.pool = p
-			s.put(q)
-		}
-	}
-	s.mask.Store(before.mask.Load())
-}

@@ -74,7 +74,7 @@ func (r *Router) setPools(pools []Pool) error {
 		if _, ok := r.byName[p.Name]; ok {
 			return fmt.Errorf("pool %s is defined twice", p.Name)
 		}
-		made := &pool{Pool: p, index: len(r.pools), limited: p.Serves.limits(), panic: cmp.Or(p.Panic, DefaultPanic)}
+		made := &pool{Pool: p, index: len(r.pools), limited: p.Serves.limits(), panicShare: cmp.Or(p.Panic, DefaultPanic)}
 		if err := r.setTiers(made); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (r *Router) setTiers(p *pool) error {
 		for _, name := range names {
 			e, ok := r.edge(name)
 			if !ok {
-				return fmt.Errorf("pool %s: there is no edge %s", p.Name, name)
+				return fmt.Errorf("pool %s: %w %s", p.Name, ErrNoSuchEdge, name)
 			}
 			t.edges = append(t.edges, e)
 		}
@@ -121,12 +121,9 @@ func (r *Router) setTiers(p *pool) error {
 	return nil
 }
 
-// checkPins checks the pins of a pool.
+// checkPins checks that the edges of a pool's pins are its own.
 func (r *Router) checkPins(p *pool) error {
 	for _, pin := range p.Pins {
-		if err := pin.Validate(); err != nil {
-			return fmt.Errorf("pool %s: %w", p.Name, err)
-		}
 		if e, ok := r.edge(pin.Edge); !ok || !slices.Contains(p.edges, e) {
 			return fmt.Errorf("pool %s: pin %s: the pool has no edge %s", p.Name, pin.Clients(), pin.Edge)
 		}

@@ -5,7 +5,6 @@ package altoroute
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
@@ -61,7 +60,7 @@ func (r *Router) Shift(source string, m *Maps) (Shift, error) {
 	now.pools = slices.Clone(now.pools)
 	for i := range now.pools {
 		now.pools[i].meter, now.pools[i].spreading = nil, nil
-		now.pools[i].unguided = r.pools[i].Unguided
+		now.pools[i].guidanceOff = r.pools[i].GuidanceOff
 	}
 	with := now
 	with.put(at, newGuidance(r, at, m))
@@ -97,15 +96,11 @@ func (p *plan) again(s sampled) string {
 // uncosted returns the edges that have a cost now and would have none with other
 // guidance.
 func (r *Router) uncosted(now, with *guidance) (names []string) {
+	costs := func(g *guidance, e int) bool { return g != nil && g.maps.Costs[0].defines(g.pids[e]) }
 	for e := range r.edges {
-		if now.costs(e) && !with.costs(e) {
+		if costs(now, e) && !costs(with, e) {
 			names = append(names, r.edges[e].Name)
 		}
 	}
 	return names
-}
-
-// costs reports whether an edge has some defined cost.
-func (g *guidance) costs(edge int) bool {
-	return g != nil && slices.ContainsFunc(g.maps.Costs[0].rows[g.pids[edge]], func(c float64) bool { return !math.IsNaN(c) })
 }

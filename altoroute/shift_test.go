@@ -167,9 +167,9 @@ func TestShiftWithGuidanceOff(t *testing.T) {
 		moved bool
 	}{
 		"on":            {moved: true},
-		"off by hand":   {set: PoolSetting{Unguided: true}, moved: true},
-		"never guided":  {pool: Pool{Unguided: true}},
-		"never, by two": {pool: Pool{Unguided: true}, set: PoolSetting{Unguided: true}},
+		"off by hand":   {set: PoolSetting{GuidanceOff: true}, moved: true},
+		"never guided":  {pool: Pool{GuidanceOff: true}},
+		"never, by two": {pool: Pool{GuidanceOff: true}, set: PoolSetting{GuidanceOff: true}},
 	} {
 		c.pool.Name, c.pool.Edges = "p", []string{"a", "b"}
 		cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("a", "x"), edgeAt("b", "y")}, Pools: []Pool{c.pool}}
@@ -191,7 +191,7 @@ func TestShiftWithGuidanceOff(t *testing.T) {
 		if err != nil || s.Sampled == 0 || s.Moved != want {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
-		if off := r.plan.Load().pools[0].unguided; off != (c.set.Unguided || c.pool.Unguided) {
+		if off := r.plan.Load().pools[0].guidanceOff; off != (c.set.GuidanceOff || c.pool.GuidanceOff) {
 			t.Errorf("%s: a question has turned guidance %v", name, !off)
 		}
 	}

@@ -45,18 +45,6 @@ func (s *spreading) follow(gone []int, now *guidance, before ...*guidance) *spre
 	return &spreading{follow(s.of, gone, now, before...), s.as}
 }
 
-// inheritSpreading returns the spreading of an earlier Router's pool for this one.
-func (r *Router) inheritSpreading(s *spreading, from, to *plan) *spreading {
-	if s == nil {
-		return nil
-	}
-	made := &spreading{inherit(r, s.of, from, to), s.as}
-	for key, d := range made.of {
-		made.of[key] = d.renamed(key.edge, func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) })
-	}
-	return made
-}
-
 // A load is what a PID's clients ask for of the content that falls to one edge, by
 // requests of one kind.
 type load struct {
@@ -118,7 +106,8 @@ func (r *Router) spread(p, before *plan) {
 func (r *Router) capacities(p *plan) []float64 {
 	capacity := make([]float64, len(p.states))
 	for e := range capacity {
-		capacity[e] = max(p.states[e].capacity-p.pinned(e), 0)
+		_, pinned := p.traffic(e)
+		capacity[e] = max(p.states[e].capacity-pinned, 0)
 	}
 	return capacity
 }
@@ -156,31 +145,27 @@ func (r *Router) loads(p *plan) []load {
 			continue
 		}
 		as := p.alike(pool)
-		add := func(source int, pid pidIndex, rates [kinds]float64, unit float64) {
+		add := func(slot int, pid pidIndex, asked *[kinds]counter, unit float64) {
 			var of [kinds]float64
-			for k, rate := range rates {
-				of[as[k]] += rate
+			for k := range asked {
+				of[as[k]] += asked[k].rate
 			}
 			for k, rate := range of {
 				if rate > 0 {
-					loads = append(loads, p.loadsOf(pool, loadKey{source: int32(source), pid: pid, kind: kind(k)}, rate, unit)...) //nolint:gosec // a handful
+					loads = append(loads, p.loadsOf(pool, loadKey{slot: int32(slot), pid: pid, kind: kind(k)}, rate, unit)...) //nolint:gosec // a handful
 				}
 			}
 		}
-		for source, asked := range m.asked {
+		for slot, asked := range m.asked {
 			if asked == nil {
 				continue
 			}
-			unit := p.unit(pool, p.guidance[source], asked.rates)
-			for pid, rates := range asked.rates {
-				add(source, pidIndex(pid), rates, unit)
+			unit := p.unit(pool, p.guidance[slot], asked)
+			for pid := range asked.pids {
+				add(slot, pidIndex(pid), &asked.pids[pid], unit)
 			}
 		}
-		var unplaced [kinds]float64
-		for k := range m.unplaced {
-			unplaced[k] = m.unplaced[k].rate
-		}
-		add(-1, noPID, unplaced, 1)
+		add(-1, noPID, &m.unplaced, 1)
 	}
 	return loads
 }
@@ -207,17 +192,18 @@ func (p *plan) bars(pool *pool, k kind, e int32) bool {
 
 // unit returns what an ordinary cost is in a source: the mean of the defined
 // ones, each PID as often as it asks.
-func (p *plan) unit(pool *pool, g *guidance, rates [][kinds]float64) float64 {
+func (p *plan) unit(pool *pool, g *guidance, asked *pidMeter) float64 {
 	var sum, weight float64
 	for _, t := range pool.tiers {
 		for i := range g.rankings[t.index].groups {
 			group := &g.rankings[t.index].groups[i]
-			for pid, byKind := range rates {
+			for pid := range asked.pids {
 				c := group.cost(pidIndex(pid))
 				if math.IsNaN(c) {
 					continue
 				}
-				for _, rate := range byKind {
+				for k := range asked.pids[pid] {
+					rate := asked.pids[pid][k].rate
 					sum, weight = sum+rate*math.Abs(c), weight+rate
 				}
 			}
@@ -240,14 +226,14 @@ func (p *plan) loadsOf(pool *pool, key loadKey, rate, unit float64) []load {
 		p.priceTier(cost, pool, t, key, unit)
 		for _, e := range t.edges {
 			cost[e] += float64(i) * tierStep
-			if _, ok := p.demoted[loadKey{key.source, key.pid, e, 0}]; ok {
+			if _, ok := p.demoted[key.at(e)]; ok {
 				cost[e] += undefinedStep
 			}
 			switch {
 			case p.bars(pool, key.kind, e):
 				cost[e] = math.Inf(1)
 			case !p.states[e].down(key.kind.client()):
-			case p.pools[pool.index].panic:
+			case p.pools[pool.index].inPanic:
 				cost[e] += downStep
 			default:
 				cost[e] = math.Inf(1)
@@ -273,16 +259,16 @@ func (p *plan) loadsOf(pool *pool, key loadKey, rate, unit float64) []load {
 
 // priceTier finds the costs of a tier's edges by themselves, 0 for the best.
 func (p *plan) priceTier(cost []float64, pool *pool, t *tier, key loadKey, unit float64) {
-	if key.source < 0 || !p.guidance[key.source].rankings[t.index].defined(key.pid) {
+	if key.slot < 0 || !p.guidance[key.slot].rankings[t.index].defined(key.pid) {
 		for _, e := range t.edges {
 			cost[e] = 0
-			if key.source >= 0 && p.guidance[key.source].pids[e] != key.pid {
+			if key.slot >= 0 && p.guidance[key.slot].pids[e] != key.pid {
 				cost[e] = 1 // as SamePID has it
 			}
 		}
 		return
 	}
-	r, pid := p.guidance[key.source].rankings[t.index], key.pid
+	r, pid := p.guidance[key.slot].rankings[t.index], key.pid
 	order := r.of(pid)
 	least := r.groups[order[0]].cost(pid)
 	for _, i := range order {

@@ -4,6 +4,7 @@
 package altoroute
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -216,7 +217,7 @@ func TestToldLoad(t *testing.T) {
 			t.Errorf("load %v was taken", bad)
 		}
 	}
-	if r.ReportLoad("none", 1, epoch) == nil {
+	if err := r.ReportLoad("none", 1, epoch); !errors.Is(err, ErrNoSuchEdge) {
 		t.Error("an unknown edge was taken")
 	}
 }
@@ -341,7 +342,7 @@ func TestRouteAllocatesNothingWithAllOn(t *testing.T) {
 		more := edgeAt("more", "here")
 		more.Serves = Class{Hosts: []string{"*.example.net"}, Paths: []string{"/live/*"}}
 		cfg.Edges = append(cfg.Edges, more, edgeAt("last", "there"))
-		cfg.Pools = []Pool{{Name: "p", Edges: []string{"big", "small", "more"}, Parents: [][]string{{"last"}}, Pins: []Pin{{Prefix: "10.77.0.0/16", Edge: "big"}}}}
+		cfg.Pools = []Pool{{Name: "p", Edges: []string{"big", "small", "more"}, Parents: [][]string{{"last"}}, Pins: []Pin{{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Edge: "big"}}}}
 		cfg.Ramp = time.Hour
 	})
 	_ = seconds(t, r, epoch, 20, 1000, 0.3)

@@ -278,7 +278,7 @@ func (s *simulation) moves(before, after *plan, asked map[pidIndex]float64) (mov
 	clients := make(map[pidIndex]netip.Addr)
 	for _, c := range s.clients {
 		d := after.decide(pool, &Query{Client: c}, nil)
-		if pid := d.pid; d.source >= 0 && !math.IsNaN(d.Cost) {
+		if pid := d.pid; d.slot >= 0 && !math.IsNaN(d.Cost) {
 			clients[pid] = c
 		}
 	}

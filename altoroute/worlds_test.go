@@ -16,6 +16,33 @@ import (
 // Random worlds for the oracle: small, so that prefixes overlap, costs tie and
 // every branch of the decision is met.
 
+// world is a randomly drawn configuration and everything its sources say.
+type world struct {
+	sources []sourceSays
+	edges   []Edge
+	pools   []Pool
+	def     SourcePID
+	places  map[netip.Prefix]*Place
+	health  map[string]Condition
+	modes   map[string]Mode
+	mistake mistake
+}
+
+type sourceSays struct {
+	name  string
+	only  []netip.Prefix
+	given bool
+	pids  []string
+	owned []ownedPrefix
+	costs map[[2]string]float64
+	info  CostInfo
+}
+
+type ownedPrefix struct {
+	pid    string
+	prefix netip.Prefix
+}
+
 func drawWorld(rng *rand.Rand) *world {
 	w := &world{places: make(map[netip.Prefix]*Place)}
 	chance := func(p float64) bool { return rng.Float64() < p }
@@ -131,7 +158,7 @@ func (w *world) drawPolicy(p *Pool, rng *rand.Rand) {
 	if chance(0.1) {
 		p.Serves = drawClass(rng)
 	}
-	p.Unguided = chance(0.05)
+	p.GuidanceOff = chance(0.05)
 	p.Panic = []float64{0, 0, 0, -1}[rng.IntN(4)]
 	for range rng.IntN(8) - 5 {
 		edges := slices.Concat(w.groups(p)...)
@@ -145,7 +172,9 @@ func (w *world) drawPolicy(p *Pool, rng *rand.Rand) {
 		if err != nil {
 			panic(err)
 		}
-		p.Pins = append(p.Pins, pin)
+		if !slices.ContainsFunc(p.Pins, func(o Pin) bool { return o.Clients() == pin.Clients() }) {
+			p.Pins = append(p.Pins, pin)
+		}
 	}
 }
 

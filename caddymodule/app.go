@@ -248,7 +248,7 @@ const maxWarnings = 5
 
 // uncovered tells what is configured that maps do not cover.
 func (at *attached) uncovered(m *altoroute.Maps) []error {
-	errs := at.app.router.Unguided(at.Name, m)
+	errs := at.app.router.EdgesWithoutCost(at.Name, m)
 	if !at.local() || at.app.provisioned.Load() { // else Provision refuses the configuration with them
 		errs = append(errs, at.app.unknownPIDs(at.Source, m.Network)...)
 	}

@@ -123,11 +123,10 @@ func (m *MatchPID) MatchWithError(r *http.Request) (bool, error) {
 	if r.TLS != nil && !r.TLS.HandshakeComplete {
 		return false, caddyhttp.Error(http.StatusTooEarly, errors.New("the TLS handshake is not complete: the client's address is not proven"))
 	}
-	at, err := m.router.Locate(m.Pool, query(m.Pool, r).Client)
-	if err != nil || at.PID == "" {
+	pid, err := m.router.Locate(m.Pool, query(m.Pool, r).Client)
+	if err != nil || pid.PID == "" {
 		return false, err
 	}
-	pid := altoroute.SourcePID{Source: at.Source, PID: at.PID}
 	if m.exact[pid] {
 		return true, nil
 	}

@@ -159,7 +159,7 @@ func (stateCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(ch, poolUp, float64(is.Up), pool)
 		ch <- prometheus.MustNewConstMetric(poolUnguidedFor, prometheus.CounterValue, unguided.seconds(pool), pool)
 		gauge(ch, poolPanic, boolean(is.Panic), pool)
-		gauge(ch, poolUnguided, boolean(is.Unguided), pool)
+		gauge(ch, poolUnguided, boolean(is.GuidanceOff), pool)
 		gauge(ch, poolDivided, float64(is.Divided), pool)
 		gauge(ch, poolHot, float64(is.Hot), pool)
 	}

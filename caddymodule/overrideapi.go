@@ -170,7 +170,7 @@ func setPool(app *App, m *members) (any, error) {
 	if err := checkPool(app, name, &c); err != nil {
 		return nil, err
 	}
-	if pin := c.pin; pin != nil && pin.Prefix == "" && pin.Edge != "" && app.Geo == nil {
+	if pin := c.pin; pin != nil && !pin.Prefix.IsValid() && pin.Edge != "" && app.Geo == nil {
 		return nil, fmt.Errorf("pool %s: pin %s: it needs to know where clients are, and the configuration has no geo", *name, pin.Clients())
 	}
 	set, unstored, err := byHand.setPool(*name, c, time.Now())
@@ -179,7 +179,7 @@ func setPool(app *App, m *members) (any, error) {
 	}
 	answer := poolAnswer{Pool: *name, Set: set, Warning: oneLine(unstored)}
 	if slices.Contains(app.router.Pools(), *name) {
-		answer.Guidance = onOff(!app.router.PoolCondition(*name).Unguided)
+		answer.Guidance = onOff(!app.router.PoolCondition(*name).GuidanceOff)
 	}
 	return answer, nil
 }

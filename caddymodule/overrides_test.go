@@ -79,7 +79,7 @@ func TestOperatorKeepsUnknownNames(t *testing.T) {
 	first.start()
 	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
 	for _, pool := range []string{"all", "first"} {
-		_, _, err := o.setPool(pool, poolChange{pin: &altoroute.Pin{Prefix: "198.51.100.0/24", Edge: "par"}}, now0)
+		_, _, err := o.setPool(pool, poolChange{pin: &altoroute.Pin{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Edge: "par"}}, now0)
 		must(t, err)
 	}
 	if unused := o.unused(r); unused.Edges != nil || unused.Pools != nil {

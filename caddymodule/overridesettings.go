@@ -66,7 +66,7 @@ func (s *edgeSetting) setting() altoroute.Setting {
 // setting translates what is set for the Router. Pins to edges that the pool
 // does not have wait for one that has.
 func (s *poolSetting) setting(edges []*altoroute.Edge) altoroute.PoolSetting {
-	made := altoroute.PoolSetting{Unguided: s.Guidance == guidanceOff}
+	made := altoroute.PoolSetting{GuidanceOff: s.Guidance == guidanceOff}
 	for _, p := range s.Pins {
 		pin, err := altoroute.ParsePin(p.Clients, p.Edge)
 		if err == nil && slices.ContainsFunc(edges, func(e *altoroute.Edge) bool { return e.Name == p.Edge }) {

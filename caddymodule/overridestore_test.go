@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -78,7 +79,7 @@ func TestOperatorSurvivesRestart(t *testing.T) {
 	mustSet(t, o, "ams", mode(altoroute.ForcedUp, "bob"), now0)
 	for _, c := range []poolChange{
 		{guidance: new(false), by: "carol"},
-		{pin: &altoroute.Pin{Prefix: "198.51.100.0/24", Edge: "par"}, by: "carol"},
+		{pin: &altoroute.Pin{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Edge: "par"}, by: "carol"},
 		{pin: &altoroute.Pin{ASN: 64500, Edge: "fra"}, by: "dave"},
 	} {
 		_, unstored, err := o.setPool("all", c, now0)
@@ -110,7 +111,7 @@ func TestOperatorSurvivesRestart(t *testing.T) {
 	if set.Guidance != "off" || set.By != "carol" || !set.At.Equal(now0) || len(set.Pins) != 2 || set.Pins[1].By != "dave" || set.Pins[1].Clients != "AS64500" {
 		t.Errorf("the pool is %+v", set)
 	}
-	if !later.PoolCondition("all").Unguided || later.PoolCondition("first").Unguided {
+	if !later.PoolCondition("all").GuidanceOff || later.PoolCondition("first").GuidanceOff {
 		t.Error("guidance is not off")
 	}
 	if edge := pinnedTo(t, later, "198.51.100.9"); edge != "par" {

@@ -5,7 +5,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -98,11 +97,7 @@ func (p *proxied) first(q altoroute.Query, before map[*proxied]*tries) (altorout
 		if of.pool != p.pool {
 			continue
 		}
-		ranked, err := p.router.Relay(q, 1)
-		if len(ranked) == 0 {
-			return altoroute.Decision{Pool: p.pool, Reason: altoroute.NoEdge, Cost: math.NaN()}, err
-		}
-		return ranked[0], nil
+		return p.router.RelayFirst(q)
 	}
 	d, err := p.router.Route(q)
 	if err == nil {

@@ -214,7 +214,7 @@ func status(app *App, _ url.Values) (int, any, error) {
 func (a *App) describePool(name string) poolBody {
 	is := a.router.PoolCondition(name)
 	body := poolBody{
-		Guided: a.router.Guided(name), GuidanceOff: is.Unguided, Panic: is.Panic, Up: is.Up,
+		Guided: a.router.Guided(name), GuidanceOff: is.GuidanceOff, Panic: is.Panic, Up: is.Up,
 		Divided: is.Divided, Hot: is.Hot, Set: byHand.pool(name), Edges: make(map[string]edgeBody),
 	}
 	demoted := make(map[string][]string)

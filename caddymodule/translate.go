@@ -156,12 +156,9 @@ func needsNoPlace(cfg *altoroute.Config) error {
 		if len(p.Serves.Countries) > 0 {
 			return fmt.Errorf("pool %s: serves country %s", p.Name, remedy)
 		}
-		for i, pin := range p.Pins {
-			if pin.Prefix == "" {
+		for _, pin := range p.Pins {
+			if !pin.Prefix.IsValid() {
 				return fmt.Errorf("pool %s: pin %s %s", p.Name, pin.Clients(), remedy)
-			}
-			if slices.ContainsFunc(p.Pins[:i], func(o altoroute.Pin) bool { return o.Clients() == pin.Clients() }) {
-				return fmt.Errorf("pool %s: %s is pinned twice: remove one", p.Name, pin.Clients())
 			}
 		}
 	}
@@ -221,7 +218,7 @@ func (p *Pool) config(name string) (altoroute.Pool, error) {
 		return made, nil
 	}
 	made.Edges, made.URL, made.Tolerance = p.Edges, p.URL, p.Tolerance
-	made.Parents, made.Panic, made.Unguided, made.Serves = p.Parents, p.Panic, p.GuidanceOff, p.Serves.config()
+	made.Parents, made.Panic, made.GuidanceOff, made.Serves = p.Parents, p.Panic, p.GuidanceOff, p.Serves.config()
 	for _, pin := range p.Pins {
 		parsed, err := altoroute.ParsePin(pin.Clients, pin.Edge)
 		if err != nil {

@@ -166,6 +166,7 @@ func TestValidateJSON(t *testing.T) {
 		{"pin by country without geo", more(`"pools": {"video": {"pins": [{"clients": "FR", "edge": "fra"}]}}`), []string{"pool video", "pin FR", "add geo"}},
 		{"class by country without geo", more(`"pools": {"video": {"serves": {"countries": ["FR"]}}}`), []string{"pool video", "serves country", "add geo"}},
 		{"pinned twice", more(`"pools": {"video": {"pins": [{"clients": "192.0.2.0/24", "edge": "fra"}, {"clients": "192.0.2.0/24", "edge": "fra"}]}}`), []string{"pool video", "192.0.2.0/24", "pinned twice", "remove one"}},
+		{"pinned twice, with geo", more(`"geo": {"databases": ["{{dir}}/geo.mmdb"]}, "pools": {"video": {"pins": [{"clients": "192.0.2.0/24", "edge": "fra"}, {"clients": "192.0.2.9/24", "edge": "fra"}]}}`), []string{"pool video", "192.0.2.0/24", "pinned twice", "remove one"}},
 		{"geo without database", more(`"geo": {}`), []string{"geo", "name a database"}},
 		{"geo cache", more(`"geo": {"databases": ["{{dir}}/geo.mmdb"], "cache_size": -1}`), []string{"geo", "cache_size -1"}},
 		{"geo rule kind", more(`"geo": {"databases": ["{{dir}}/geo.mmdb"], "rules": [{"kind": "city", "match": "*", "pid": "cc-de"}]}`), []string{"geo", `"city"`, "asn, country or continent"}},

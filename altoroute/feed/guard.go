@@ -188,7 +188,7 @@ func (f *Feed) judge(before, made *set) (reasons []string, worst altoroute.Shift
 	if fewer := had.Prefixes() - has.Prefixes(); float64(fewer) > lost*float64(had.Prefixes()) {
 		reasons = append(reasons, fmt.Sprintf("it has %d prefixes, %s fewer than the %d in force", has.Prefixes(), percent(fewer, had.Prefixes()), had.Prefixes()))
 	}
-	if gone := had.Missing(has); float64(gone) > lost*float64(had.PIDs()) {
+	if gone := had.Lost(has); float64(gone) > lost*float64(had.PIDs()) {
 		reasons = append(reasons, fmt.Sprintf("it lacks %d of the %d PIDs in force, %s", gone, had.PIDs(), percent(gone, had.PIDs())))
 	}
 	shifts := f.shifts(made)

@@ -1,0 +1,188 @@
+// Copyright 2026 The altoroute authors
+// SPDX-License-Identifier: Apache-2.0
+
+package altoroute
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// poolState is what a plan knows of a pool beside its rankings.
+type poolState struct {
+	guidanceOff bool
+	pins        *pins
+	needsPlace  bool // the client's place counts beyond the ladder
+	inPanic     bool
+	up, fit     int // edges that are not down, of those that only their health could speak against
+
+	meter     *meter     // nil where no edge has a limit
+	spreading *spreading // nil where costs decide alone
+	hot       map[uint64]bool
+}
+
+// Tick lets time pass: drains and ramps go on, and where edges have limits,
+// what was asked for since the last Tick is divided anew. It is to be called
+// about once a second.
+func (r *Router) Tick(now time.Time) {
+	r.sample.adapt(now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.plan.Load()
+	metered := before.metered()
+	if !metered && !r.conditions.moving(r.ramp) && len(before.trials)+len(before.demoted) == 0 && before.stages == nil {
+		return
+	}
+	r.conditions.now = now
+	elapsed := min(now.Sub(r.conditions.ticked), memory) // the first time it is anything
+	r.conditions.ticked = now
+	r.conditions.averageLoads(elapsed)
+	for i := range before.pools {
+		if m := before.pools[i].meter; m != nil {
+			m.read(now)
+		}
+	}
+	before = before.advanced(now)
+	next := *before
+	r.condition(&next, before)
+	r.judge(&next, now)
+	if metered {
+		r.spread(&next, before)
+		r.heat(&next, before)
+	}
+	r.plan.Store(&next)
+}
+
+// heat finds the content that is too hot for one edge: more than a hundredth of
+// what the smallest can do.
+func (r *Router) heat(next, before *plan) {
+	for i, pool := range r.pools {
+		m := next.pools[i].meter
+		if m == nil {
+			continue
+		}
+		least := math.Inf(1)
+		for _, e := range pool.edges {
+			if c := next.states[e].capacity; c > 0 {
+				least = min(least, c)
+			}
+		}
+		next.pools[i].hot = m.keys.hot(least/100, before.pools[i].hot)
+	}
+}
+
+// change alters the conditions and puts a plan that knows them in force.
+func (r *Router) change(now time.Time, alter func(*conditions)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conditions.now = now
+	alter(&r.conditions)
+	before := r.plan.Load()
+	next := *before
+	r.condition(&next, before)
+	if next.metered() && next.reaches(before) && r.spreadTook < atOnce {
+		r.spread(&next, before) // at once: what was with an edge that is down goes elsewhere now
+	}
+	r.plan.Store(&next)
+}
+
+// atOnce is how long a division may have taken to be made anew at each change, and not
+// only with each Tick: changes may come as often as checks do. Until then what was with
+// an edge that is down goes to the next cheapest.
+const atOnce = 200 * time.Millisecond
+
+// reaches reports whether a plan reaches other edges than the one before. Of
+// thousands of edges that report their load some do so all the time, which can
+// wait for the next Tick.
+func (p *plan) reaches(before *plan) bool {
+	return !slices.EqualFunc(p.states, before.states, func(a, b edgeState) bool {
+		return a.gone() == b.gone() && a.mode == b.mode && a.health == b.health
+	})
+}
+
+// metered reports whether some edge has a limit.
+func (p *plan) metered() bool {
+	return slices.ContainsFunc(p.pools, func(s poolState) bool { return s.meter != nil })
+}
+
+// condition gives a plan the present conditions.
+func (r *Router) condition(p, before *plan) {
+	p.states = make([]edgeState, len(r.edges))
+	for e := range p.states {
+		s := r.conditions.edges[e].state(r.conditions.now, r.ramp, r.edges[e].Capacity)
+		s.capacity /= r.routers
+		least := believedLoad
+		if !math.IsInf(s.capacity, 1) {
+			least = 1 // what it can do is known, unless it is overloaded all the same
+		}
+		if load := r.conditions.edges[e].load; load >= least && before != nil {
+			// Our part of what it can do is to our part of what it does as full
+			// is to its load.
+			if sent, _ := before.traffic(e); sent >= tellingRate {
+				s.capacity = min(s.capacity, sent/load)
+			}
+		}
+		p.states[e] = s
+	}
+	p.pools = make([]poolState, len(r.pools))
+	for i, pool := range r.pools {
+		s := r.poolState(pool, p.states)
+		if before != nil {
+			s.meter, s.spreading, s.hot = before.pools[i].meter, before.pools[i].spreading, before.pools[i].hot
+		}
+		switch limited := r.limited(pool, p.states); {
+		case !limited:
+			s.meter, s.spreading, s.hot = nil, nil, nil
+		case s.meter == nil:
+			s.meter = newMeter(r.conditions.now, len(r.edges), p.guidance)
+		}
+		p.pools[i] = s
+	}
+}
+
+// believedLoad is the load from which on it says something of the capacity:
+// that an idle edge is idle does not.
+const believedLoad = 0.5
+
+// tellingRate is in requests per second: an edge that gets fewer of us is as full as
+// others make it.
+const tellingRate = 10
+
+// limited reports whether some edge of a pool has a limit.
+func (r *Router) limited(pool *pool, states []edgeState) bool {
+	return slices.ContainsFunc(pool.edges, func(e int32) bool {
+		return !math.IsInf(states[e].capacity, 1) || r.conditions.edges[e].loadAt(r.conditions.now) > 0
+	})
+}
+
+// traffic returns how many requests per second an edge gets of all pools, and how
+// many of these by a pin.
+func (p *plan) traffic(e int) (sent, pinned float64) {
+	for i := range p.pools {
+		if m := p.pools[i].meter; m != nil {
+			sent += m.sent[e].rate
+			pinned += m.pinned[e].rate
+		}
+	}
+	return sent, pinned
+}
+
+func (r *Router) poolState(pool *pool, states []edgeState) poolState {
+	known := &r.conditions.pools[pool.index]
+	s := poolState{guidanceOff: pool.GuidanceOff || known.setting.GuidanceOff, pins: known.pins}
+	s.needsPlace = s.pins.byPlace() || len(pool.Serves.Countries) > 0
+	for _, e := range pool.edges {
+		s.needsPlace = s.needsPlace || len(r.edges[e].Serves.Countries) > 0
+		if states[e].gone() {
+			continue
+		}
+		s.fit++
+		if !states[e].down(netip.Addr{}) {
+			s.up++
+		}
+	}
+	s.inPanic = s.fit > 0 && float64(s.up) < pool.panicShare*float64(s.fit)
+	return s
+}
