@@ -69,9 +69,9 @@ type Client struct {
 // conditional request (RFC 9110 §13). The zero value asks unconditionally.
 type Validators struct {
 	// ETag is an entity tag as it came, quotes included.
-	ETag string
+	ETag string `json:"etag,omitempty"`
 	// LastModified is a date as it came.
-	LastModified string
+	LastModified string `json:"last_modified,omitempty"`
 }
 
 // A Response is a successful answer.
@@ -88,9 +88,6 @@ type Response struct {
 	// NotModified tells that the version of the Validators that were sent is
 	// still the current one.
 	NotModified bool
-	// ContentLength is the length of the body in bytes as it is sent, maybe
-	// compressed; -1 if the server did not say.
-	ContentLength int64
 	// Header is the header of the answer, for what it says of freshness
 	// (RFC 9111 §4.2); see FreshFor.
 	Header http.Header
@@ -320,9 +317,8 @@ func newResponse(answer *http.Response, requested time.Time, v Validators) *Resp
 			ETag:         cmp.Or(answer.Header.Get("ETag"), v.ETag),
 			LastModified: cmp.Or(answer.Header.Get("Last-Modified"), v.LastModified),
 		},
-		ContentLength: answer.ContentLength,
-		Header:        answer.Header,
-		requested:     requested,
+		Header:    answer.Header,
+		requested: requested,
 	}
 }
 

@@ -4,7 +4,6 @@
 package alto
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -14,26 +13,14 @@ import (
 	"strings"
 )
 
-// The limits of a closure that sets none.
+// The limits of a closure. What the directories may be in all is bounded besides.
 const (
-	// DefaultMaxDepth lets five directories follow the root one, one nested
-	// in the other.
-	DefaultMaxDepth = 5
-	// DefaultMaxDirectories is 32.
-	DefaultMaxDirectories = 32
+	// maxNested is how far from the root a directory may be that is read: those that
+	// the root lists are 1 from it.
+	maxNested = 5
+	// maxDirectories is how many are read in all, the root included.
+	maxDirectories = 32
 )
-
-// ClosureLimits bound what [ReadClosure] reads. The zero value has the defaults.
-// What the directories may be in all is bounded besides.
-type ClosureLimits struct {
-	// Depth is how far from the root a directory may be that is read: those
-	// that the root lists are 1 from it. Zero means DefaultMaxDepth; less
-	// than zero that the root is read alone.
-	Depth int
-	// Directories is how many are read in all, the root included. Zero means
-	// DefaultMaxDirectories.
-	Directories int
-}
 
 // A Closure is the information resource closure of a client: what its root
 // directory lists, and all directories nested in it, as one (RFC 7285 §9.2).
@@ -67,9 +54,9 @@ type Closure struct {
 // each. It fails only if the root cannot be read or the context ends; what is
 // broken elsewhere is left out and told of in Closure.Skipped:
 //
-//   - a nested directory that cannot be read, or is beyond the limits, or would be
-//     read when those before it are as large as [ReadDirectory] lets one be: 16
-//     MiB, or 131,072 parts, together;
+//   - a nested directory that cannot be read, or is beyond the limits: five from the
+//     root, 32 in all; or that would be read when those before it are as large as
+//     [ReadDirectory] lets one be: 16 MiB, or 131,072 parts, together;
 //   - a resource with the id of another one that is nearer to the root, or, as
 //     near, in a directory that comes before; the order is that of the ids of
 //     the directories. Two that are the same in all are no fault;
@@ -78,14 +65,12 @@ type Closure struct {
 //
 // A directory that is listed many times, be it in a loop, is read once. The
 // directories are read one after the other, so ctx should bound the whole.
-func ReadClosure(ctx context.Context, root *url.URL, limits ClosureLimits,
-	read func(ctx context.Context, u *url.URL) (*Directory, error),
-) (*Closure, error) {
+func ReadClosure(ctx context.Context, root *url.URL, read func(ctx context.Context, u *url.URL) (*Directory, error)) (*Closure, error) {
 	known := make(map[string]directoryRead)
 	var size int64
 	parts := 0
 	for {
-		closure, next := mergeDirectories(root, known, limits)
+		closure, next := mergeDirectories(root, known)
 		if len(next) == 0 {
 			return closure, nil
 		}
@@ -170,9 +155,7 @@ type nestedDirectory struct {
 // and returns which ones are to be read next. The closure is whole when there
 // are none. It reads level by level, so that of two resources with one id the
 // nearer to the root comes first.
-func mergeDirectories(root *url.URL, known map[string]directoryRead, limits ClosureLimits) (*Closure, []*url.URL) {
-	maxDepth := max(cmp.Or(limits.Depth, DefaultMaxDepth), 0)
-	maxDirectories := max(cmp.Or(limits.Directories, DefaultMaxDirectories), 1)
+func mergeDirectories(root *url.URL, known map[string]directoryRead) (*Closure, []*url.URL) {
 	c := &Closure{Resources: make(map[string]Resource), from: make(map[string]string)}
 	seen := make(map[string]bool)
 	count := 0
@@ -187,8 +170,8 @@ func mergeDirectories(root *url.URL, known map[string]directoryRead, limits Clos
 			}
 			seen[key] = true
 			switch {
-			case depth > maxDepth:
-				c.skipDirectory(entry, fmt.Errorf("more than %d directories lead to it, one nested in the other", maxDepth))
+			case depth > maxNested:
+				c.skipDirectory(entry, fmt.Errorf("more than %d directories lead to it, one nested in the other", maxNested))
 				continue
 			case count >= maxDirectories:
 				c.skipDirectory(entry, fmt.Errorf("there are more than %d directories", maxDirectories))
@@ -298,8 +281,8 @@ func (c *Closure) checkCostMaps() {
 			first[k] = res.ID
 			continue
 		}
-		warnings.add(fmt.Errorf("directory %s: resources/%s: it is a cost map of %s (%s) for %s like %s, but there may be only one (RFC 7285 §6.1)",
-			c.from[res.ID], res.ID, t.Metric, t.Mode, quote(k.uses), quote(had)))
+		warnings.add(fmt.Errorf("directory %s: resources/%s: it is a cost map of %s for %s like %s, but there may be only one (RFC 7285 §6.1)",
+			c.from[res.ID], res.ID, t, quote(k.uses), quote(had)))
 	}
 	c.Warnings = warnings.all()
 }

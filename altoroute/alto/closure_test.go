@@ -40,10 +40,10 @@ func (w *web) read(_ context.Context, u *url.URL) (*alto.Directory, error) {
 	return alto.ReadDirectory(strings.NewReader(document), at)
 }
 
-func (w *web) closure(t *testing.T, root string, limits alto.ClosureLimits) *alto.Closure {
+func (w *web) closure(t *testing.T, root string) *alto.Closure {
 	t.Helper()
 	w.asked = nil
-	c, err := alto.ReadClosure(t.Context(), mustURL(root), limits, w.read)
+	c, err := alto.ReadClosure(t.Context(), mustURL(root), w.read)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestReadClosureRFC(t *testing.T) {
 		"http://alto.example.com/directory":   strings.Replace(rfcDirectory, "},\n     },", "}\n     },", 1),
 		"http://custom.alto.example.com/maps": rfcNestedDirectory,
 	}}
-	c := w.closure(t, "http://alto.example.com/directory", alto.ClosureLimits{})
+	c := w.closure(t, "http://alto.example.com/directory")
 	if len(c.Skipped) > 0 || len(c.Warnings) > 0 || len(c.Resources) != 10 || c.DefaultNetworkMap != "my-default-network-map" {
 		t.Errorf("%+v", c)
 	}
@@ -111,7 +111,7 @@ func TestReadClosureCostTypeNames(t *testing.T) {
 		"http://h/":   directory("numerical", "num", `,"more":{"uri":"d2","media-type":"application/alto-directory+json"}`),
 		"http://h/d2": directory("ordinal", "ord", ""),
 	}}
-	c := w.closure(t, "http://h/", alto.ClosureLimits{})
+	c := w.closure(t, "http://h/")
 	checkTold(t, "skipped", c.Skipped)
 	for mode, id := range map[string]string{"numerical": "num", "ordinal": "ord"} {
 		list := c.CostMaps("net", alto.CostType{Mode: mode, Metric: "routingcost"})
@@ -145,10 +145,34 @@ func entries(list ...string) string {
 	return b.String()
 }
 
+// The limits of a closure.
+const (
+	maxNested      = 5
+	maxDirectories = 32
+)
+
+// tooMany is a root directory that lists as many others as are read, and one more, of
+// which the first one lists another; and what of it is asked for and used.
+func tooMany() (w web, asked, used []string) {
+	w.documents = make(map[string]string)
+	asked = []string{"http://h/"}
+	var list []string
+	for i := 1; i <= maxDirectories; i++ {
+		id := fmt.Sprintf("d%02d", i)
+		list = append(list, id+" dir /"+id)
+		if i < maxDirectories {
+			w.documents["http://h/"+id] = entries()
+			asked, used = append(asked, "http://h/"+id), append(used, id)
+		}
+	}
+	w.documents["http://h/"], w.documents["http://h/d01"] = entries(list...), entries("e dir /e")
+	return w, asked, used
+}
+
 func TestReadClosure(t *testing.T) {
+	many, manyAsked, manyIDs := tooMany()
 	for name, c := range map[string]struct {
 		web     web
-		limits  alto.ClosureLimits
 		asked   []string
 		ids     []string
 		skipped []string
@@ -220,26 +244,17 @@ func TestReadClosure(t *testing.T) {
 		"too deep": {
 			web: web{documents: map[string]string{
 				"http://h/": entries("a dir /1"), "http://h/1": entries("b dir /2"), "http://h/2": entries("c dir /3"), "http://h/3": entries("d dir /4"),
+				"http://h/4": entries("e dir /5"), "http://h/5": entries("f dir /6"), "http://h/6": entries("g dir /7"),
 			}},
-			limits: alto.ClosureLimits{Depth: 2},
-			asked:  []string{"http://h/", "http://h/1", "http://h/2"}, ids: []string{"a", "b"},
-			skipped: []string{"directory http://h/2: resources/c: the nested directory is left out: more than 2 directories lead to it"},
-		},
-		"root alone": {
-			web:    web{documents: map[string]string{"http://h/": entries("a dir /1", "m net /m")}},
-			limits: alto.ClosureLimits{Depth: -1},
-			asked:  []string{"http://h/"}, ids: []string{"m"},
-			skipped: []string{"more than 0 directories"},
+			asked:   []string{"http://h/", "http://h/1", "http://h/2", "http://h/3", "http://h/4", "http://h/5"},
+			ids:     []string{"a", "b", "c", "d", "e"},
+			skipped: []string{"directory http://h/5: resources/f: the nested directory is left out: more than 5 directories lead to it"},
 		},
 		"too many": {
-			web: web{documents: map[string]string{
-				"http://h/": entries("a dir /1", "b dir /2", "c dir /3"), "http://h/1": entries("d dir /4"), "http://h/2": entries(),
-			}},
-			limits: alto.ClosureLimits{Directories: 3},
-			asked:  []string{"http://h/", "http://h/1", "http://h/2"}, ids: []string{"a", "b"},
+			web: many, asked: manyAsked, ids: manyIDs,
 			skipped: []string{
-				"directory http://h/: resources/c: the nested directory is left out: there are more than 3 directories",
-				"directory http://h/1: resources/d: the nested directory is left out: there are more than 3 directories",
+				"directory http://h/: resources/d32: the nested directory is left out: there are more than 32 directories",
+				"directory http://h/d01: resources/e: the nested directory is left out: there are more than 32 directories",
 			},
 		},
 		"two cost maps for one": {
@@ -260,7 +275,7 @@ func TestReadClosure(t *testing.T) {
 		},
 	} {
 		root := c.asked[0]
-		got := c.web.closure(t, root, c.limits)
+		got := c.web.closure(t, root)
 		if !slices.Equal(c.web.asked, c.asked) || !slices.Equal(ids(got), c.ids) {
 			t.Errorf("%s: asked %q for %q", name, c.web.asked, ids(got))
 		}
@@ -275,19 +290,19 @@ func TestReadClosure(t *testing.T) {
 // Servers that make up directories without end are followed to the limits.
 func TestReadClosureEndless(t *testing.T) {
 	n := 0
-	c, err := alto.ReadClosure(t.Context(), mustURL("http://h/0"), alto.ClosureLimits{}, func(_ context.Context, u *url.URL) (*alto.Directory, error) {
+	c, err := alto.ReadClosure(t.Context(), mustURL("http://h/0"), func(_ context.Context, u *url.URL) (*alto.Directory, error) {
 		n++
 		return alto.ReadDirectory(strings.NewReader(entries(fmt.Sprintf("d%d dir /%d", 2*n, 2*n), fmt.Sprintf("d%d dir /%d", 2*n+1, 2*n+1))), u)
 	})
-	if err != nil || n != alto.DefaultMaxDirectories || len(c.Resources) != alto.DefaultMaxDirectories-1 {
+	if err != nil || n != maxDirectories || len(c.Resources) != maxDirectories-1 {
 		t.Errorf("%d directories, %v", n, err)
 	}
 	n = 0
-	_, err = alto.ReadClosure(t.Context(), mustURL("http://h/0"), alto.ClosureLimits{}, func(_ context.Context, u *url.URL) (*alto.Directory, error) {
+	_, err = alto.ReadClosure(t.Context(), mustURL("http://h/0"), func(_ context.Context, u *url.URL) (*alto.Directory, error) {
 		n++
 		return alto.ReadDirectory(strings.NewReader(entries(fmt.Sprintf("d%d dir /%d", n, n))), u)
 	})
-	if err != nil || n != alto.DefaultMaxDepth+1 {
+	if err != nil || n != maxNested+1 {
 		t.Errorf("%d directories, %v", n, err)
 	}
 }
@@ -301,7 +316,7 @@ func TestReadClosureChain(t *testing.T) {
 	}
 	w := &web{documents: map[string]string{"http://h/": entries(list...)}}
 	start := time.Now()
-	c := w.closure(t, "http://h/", alto.ClosureLimits{})
+	c := w.closure(t, "http://h/")
 	if len(c.Resources) != 0 || len(c.Skipped) != 101 || c.Skipped[100].Error() != fmt.Sprintf("and %d more", n-100) {
 		t.Errorf("%d resources, skipped %q", len(c.Resources), c.Skipped[max(len(c.Skipped)-1, 0):])
 	}
@@ -312,12 +327,12 @@ func TestReadClosureChain(t *testing.T) {
 
 func TestReadClosureFails(t *testing.T) {
 	w := &web{}
-	_, err := alto.ReadClosure(t.Context(), mustURL("http://h/"), alto.ClosureLimits{}, w.read)
+	_, err := alto.ReadClosure(t.Context(), mustURL("http://h/"), w.read)
 	checkError(t, "the root is down", err, "it is down")
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	w.documents = map[string]string{"http://h/": entries("a dir /a")}
-	_, err = alto.ReadClosure(ctx, mustURL("http://h/"), alto.ClosureLimits{}, func(ctx context.Context, u *url.URL) (*alto.Directory, error) {
+	_, err = alto.ReadClosure(ctx, mustURL("http://h/"), func(ctx context.Context, u *url.URL) (*alto.Directory, error) {
 		if u.Path == "/a" {
 			cancel(errors.New("enough"))
 		}
@@ -338,7 +353,7 @@ func TestClientDirectory(t *testing.T) {
 	mux.Handle("/c", http.RedirectHandler("/sub/c", http.StatusTemporaryRedirect))
 	mux.HandleFunc("/sub/c", answer(alto.MediaTypeDirectory, 200, entries("n net n")))
 	client := &alto.Client{}
-	c, err := alto.ReadClosure(t.Context(), mustURL(server.URL+"/"), alto.ClosureLimits{}, client.Directory)
+	c, err := alto.ReadClosure(t.Context(), mustURL(server.URL+"/"), client.Directory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,6 +361,6 @@ func TestClientDirectory(t *testing.T) {
 	if got := ids(c); !slices.Equal(got, []string{"c", "m", "n"}) || c.Resources["n"].URI.Path != "/sub/n" {
 		t.Errorf("%q, n at %v", got, c.Resources["n"].URI)
 	}
-	_, err = alto.ReadClosure(t.Context(), mustURL(server.URL+"/a"), alto.ClosureLimits{}, client.Directory)
+	_, err = alto.ReadClosure(t.Context(), mustURL(server.URL+"/a"), client.Directory)
 	checkError(t, "root", err, "/a: the document is \"text/html\"")
 }

@@ -198,7 +198,7 @@ func ExampleReadClosure() {
 		return alto.ReadDirectory(strings.NewReader(document), u)
 	}
 	root := &url.URL{Scheme: "https", Host: "alto.example.com", Path: "/directory"}
-	closure, err := alto.ReadClosure(context.Background(), root, alto.ClosureLimits{}, read)
+	closure, err := alto.ReadClosure(context.Background(), root, read)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -196,7 +196,7 @@ func TestHostileClosures(t *testing.T) {
 		return
 	}
 	var root strings.Builder
-	for i := range alto.DefaultMaxDirectories - 1 {
+	for i := range maxDirectories - 1 {
 		fmt.Fprintf(&root, `,"d%d":{"uri":"/%d","media-type":"application/alto-directory+json"}`, i, i)
 	}
 	const told = "the nested directory is left out: those before it have 16777216 bytes, or 131072 resources, cost types, and names that resources list"
@@ -208,13 +208,13 @@ func TestHostileClosures(t *testing.T) {
 		"resources":         {1<<17 - 2, `,"r%d-%%d":{"uri":"http://h/` + strings.Repeat("%%%%61", 20) + `","media-type":"a/b"}`, 1 + 1},
 		"just not too many": {1<<17 - 64, `,"r%d-%%d":{"uri":"http://h/` + strings.Repeat("%%%%61", 20) + `","media-type":"a/b"}`, 1 + 2},
 		"bytes":             {16, `,"r%d-%%d":{"uri":"http://h/` + strings.Repeat("%%%%61", 250_000) + `","media-type":"a/b"}`, 1 + 2},
-		"small ones":        {1000, `,"r%d-%%d":{"uri":"http://h/","media-type":"a/b"}`, alto.DefaultMaxDirectories},
+		"small ones":        {1000, `,"r%d-%%d":{"uri":"http://h/","media-type":"a/b"}`, maxDirectories},
 	} {
 		var read []*alto.Directory // a caller may keep them
 		var closure *alto.Closure
 		size := kept(func() any {
 			var err error
-			closure, err = alto.ReadClosure(t.Context(), mustURL("http://h/"), alto.ClosureLimits{}, func(_ context.Context, u *url.URL) (*alto.Directory, error) {
+			closure, err = alto.ReadClosure(t.Context(), mustURL("http://h/"), func(_ context.Context, u *url.URL) (*alto.Directory, error) {
 				document := crammed(0, c.resources, "", fmt.Sprintf(c.entry, len(read)), fmt.Sprint("x", len(read)))
 				if len(read) == 0 {
 					document = `{"resources":{` + root.String()[1:] + `}}`
@@ -236,7 +236,7 @@ func TestHostileClosures(t *testing.T) {
 			}
 		}
 		// What is left out are the others of the root, not those that the last ones list.
-		if len(read) != c.read || n != alto.DefaultMaxDirectories-c.read || size > 256<<20 {
+		if len(read) != c.read || n != maxDirectories-c.read || size > 256<<20 {
 			t.Errorf("%s: %q", what, closure.Skipped)
 		}
 	}

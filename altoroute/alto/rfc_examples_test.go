@@ -85,7 +85,7 @@ func TestRFCExchanges(t *testing.T) {
 			// the pair (§6.3).
 			"11.2.3.7", server + "/costmap/num/routingcost", "", alto.MediaTypeCostMap, "application/alto-costmap+json,application/alto-error+json",
 			alto.MediaTypeCostMap, rfcCostMap, readCostMap,
-			"3ee2cb7e8d63d9fab71b9b34cbf764436315542e {numerical routingcost } map[[PID1 PID1]:1 [PID1 PID2]:5 [PID1 PID3]:10 [PID2 PID1]:5 [PID2 PID2]:1 [PID2 PID3]:15 [PID3 PID1]:20 [PID3 PID2]:15]", "",
+			"3ee2cb7e8d63d9fab71b9b34cbf764436315542e routingcost (numerical) map[[PID1 PID1]:1 [PID1 PID2]:5 [PID1 PID3]:10 [PID2 PID1]:5 [PID2 PID2]:1 [PID2 PID3]:15 [PID3 PID1]:20 [PID3 PID2]:15]", "",
 		},
 		{
 			// The bits beyond the length are dropped and told of. The sink
@@ -98,7 +98,7 @@ func TestRFCExchanges(t *testing.T) {
 		{
 			"11.3.2.7", custom + "/costmap/filtered", alto.MediaTypeCostMapFilter, alto.MediaTypeCostMap, "application/alto-costmap+json,application/alto-error+json",
 			alto.MediaTypeCostMap, rfcFilteredCostMap, readCostMap,
-			"75ed013b3cb58f896e839582504f622838ce670f {numerical routingcost } map[[PID1 PID1]:0 [PID1 PID2]:1 [PID1 PID3]:2]", "",
+			"75ed013b3cb58f896e839582504f622838ce670f routingcost (numerical) map[[PID1 PID1]:0 [PID1 PID2]:1 [PID1 PID3]:2]", "",
 		},
 		// The package has no reader for the endpoint services. By its type
 		// such an answer can be had; taken for a map, it is known for what it

@@ -35,9 +35,9 @@ const (
 // The zero value names no version.
 type VersionTag struct {
 	// ResourceID is the id of the resource in its server's directory.
-	ResourceID string
+	ResourceID string `json:"resource-id"`
 	// Tag is opaque. It changes whenever the resource does.
-	Tag string
+	Tag string `json:"tag"`
 }
 
 // A CostType says what the costs of a map measure and what may be done with
@@ -52,6 +52,9 @@ type CostType struct {
 	// belong in a comparison of two cost types.
 	Description string
 }
+
+// String names the type as errors and logs do, for example "routingcost (numerical)".
+func (t CostType) String() string { return t.Metric + " (" + t.Mode + ")" }
 
 // Ordinal reports whether only the order and the equality of costs mean
 // anything (RFC 7285 §6.1.2.2). Of a mode that is not known to allow

@@ -29,11 +29,12 @@ type document struct {
 	name      string // path or URL, as it is shown
 	mediaType string
 	open      opener
+	server    *serverOpener  // open, where it asks a server; nil for files and the spool
 	promised  *alto.CostType // by the directory; nil for files
 
 	// What was read last.
-	seen      bool   // content was read and understood
-	sum       uint64 // of that content
+	seen      bool      // content was read and understood
+	sum       spool.Sum // of that content
 	dependsOn altoroute.VersionTag
 	network   *altoroute.NetworkMap
 	costs     *altoroute.CostMap
@@ -87,7 +88,7 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 	var stored *spool.Writer
 	// Files are copied when they are in force: they are read before that, too, and by
 	// whoever only checks the configuration.
-	if _, remote := d.open.(*serverOpener); d.cfg.Spool != nil && remote && d.mediaType != alto.MediaTypeDirectory {
+	if d.cfg.Spool != nil && d.server != nil && d.mediaType != alto.MediaTypeDirectory {
 		stored = d.cfg.Spool.NewWriter()
 		copies = io.MultiWriter(digest, stored)
 	}
@@ -99,7 +100,7 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 		err = d.open.keep(true)
 	}
 	if err == nil {
-		d.seen, d.sum, d.refused = true, digest.Sum64(), nil
+		d.seen, d.sum, d.refused = true, spool.Sum(digest.Sum64()), nil
 		d.keepStored(stored)
 		return nil
 	}
@@ -112,14 +113,32 @@ func (d *document) readContent(ctx context.Context, conditional bool, parse func
 	if _, local := d.open.(*fileOpener); local && errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: if it is being written, write a new file and rename it", err)
 	}
-	if opener, ok := d.open.(*serverOpener); ok && withoutUser(opener.final) != d.name {
-		err = fmt.Errorf("redirected to %s: %w", withoutUser(opener.final), err)
+	if d.server != nil && withoutUser(d.server.final) != d.name {
+		err = fmt.Errorf("redirected to %s: %w", withoutUser(d.server.final), err)
 	}
 	err = d.fault(refusalOf(err), err)
 	if d.open.keep(false) == nil {
 		d.refused, d.seen = err, false
 	}
 	return err
+}
+
+// askAgain has a server asked for the document again, be its answer still fresh: it may
+// confirm what is known.
+func (d *document) askAgain() {
+	if d.server != nil {
+		d.server.kept.fresh = time.Time{}
+	}
+}
+
+// readAgain has the content read again, and copied to the spool, be it unchanged: a
+// server has to send it.
+func (d *document) readAgain() {
+	if d.server != nil {
+		d.server.kept = answered{}
+	} else {
+		d.content = spool.Content{}
+	}
 }
 
 // keepStored has the spool keep what was just read, in the place of what was read
@@ -148,7 +167,7 @@ func (d *document) copyToSpool(ctx context.Context) error {
 	}
 	defer body.Close()
 	digest, stored := xxhash.New(), d.cfg.Spool.NewWriter()
-	if _, err := io.Copy(io.MultiWriter(digest, stored), body); err != nil || digest.Sum64() != d.sum {
+	if _, err := io.Copy(io.MultiWriter(digest, stored), body); err != nil || spool.Sum(digest.Sum64()) != d.sum {
 		stored.Discard()
 		return nil // likewise
 	}
@@ -158,13 +177,12 @@ func (d *document) copyToSpool(ctx context.Context) error {
 
 // log writes a line for each request to a server.
 func (d *document) log(err error, bytes int64, duration time.Duration) {
-	opener, ok := d.open.(*serverOpener)
-	if !ok || !opener.sent {
+	if d.server == nil || !d.server.sent {
 		return
 	}
 	attrs := []slog.Attr{
 		slog.String("source", d.cfg.Name), slog.String("resource", d.status.ResourceID), slog.String("url", d.name),
-		slog.Int("status", opener.status), slog.Int64("bytes", bytes), slog.String("tag", d.status.Tag.Tag), slog.Duration("duration", duration),
+		slog.Int("status", d.server.status), slog.Int64("bytes", bytes), slog.String("tag", d.status.Tag.Tag), slog.Duration("duration", duration),
 	}
 	to, ctx := d.cfg.Logger, context.Background()
 	switch {
@@ -238,8 +256,7 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 			return err
 		}
 		if p := d.promised; p != nil && (p.Mode != info.CostType.Mode || p.Metric != info.CostType.Metric) {
-			return fmt.Errorf("meta/cost-type: the costs are %s (%s), the directory promised %s (%s)",
-				info.CostType.Metric, info.CostType.Mode, p.Metric, p.Mode)
+			return fmt.Errorf("meta/cost-type: the costs are %s, the directory promised %s", info.CostType, *p)
 		}
 		dependsOn = altoroute.VersionTag(info.DependentVersionTag)
 		d.status.Tag = dependsOn

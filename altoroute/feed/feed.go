@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net/url"
 	"slices"
 	"sync"
@@ -84,16 +83,19 @@ const (
 // before Watch and no network I/O before Start.
 type Feed struct {
 	cfg     Config
-	origins []*place // in order of preference
+	origins []*triedOrigin // in order of preference
 
-	cycle    sync.Mutex         // held while documents are read and a set is put together
-	at       int                // the origin in use
-	tryAt    time.Time          // when to try those again that are preferred to it
-	failures int                // of all origins, in a row
-	stored   *set               // the newest one in the spool, or that could not be written there
-	others   []spool.NotInForce // that is in the spool with it
-	storedAt time.Time          // when that was tried last
-	againAt  time.Time          // when what the spool had lost was last asked for again
+	// Where several of the three locks are held, they are taken in this order: cycle,
+	// publishing, mu.
+
+	cycle    sync.Mutex   // held while documents are read and a set is put together
+	at       int          // the origin in use
+	tryAt    time.Time    // when to try those again that are preferred to it
+	failures int          // of all origins, in a row
+	stored   *set         // the newest one in the spool, or that could not be written there
+	others   spool.Others // that are in the spool with it
+	storedAt time.Time    // when that was tried last
+	againAt  time.Time    // when what the spool had lost was last asked for again
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
 	watchers   []*watching
@@ -110,8 +112,9 @@ type Feed struct {
 	base, incoming, held *set
 	// What was put aside by hand; nil where there is none.
 	aside *spool.NotInForce
-	// What was held or coming in before this Feed was, until the source is reached.
-	before []spool.NotInForce
+	// What was coming in and what was held before this Feed was, until the source is
+	// reached.
+	before struct{ incoming, held *spool.NotInForce }
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -137,8 +140,8 @@ type origin interface {
 	all() []*document
 }
 
-// A place is an origin and how reading it went.
-type place struct {
+// A triedOrigin is an origin and how reading it went.
+type triedOrigin struct {
 	origin
 	failures  int       // in a row
 	err       error     // of the last time
@@ -160,12 +163,12 @@ func New(cfg Config) (*Feed, error) {
 		f.cfg.MinRefresh = cmp.Or(cfg.MinRefresh, min(DefaultMinRefresh, f.cfg.Refresh))
 		f.cfg.MaxRefresh = cmp.Or(cfg.MaxRefresh, max(DefaultMaxRefresh, f.cfg.Refresh))
 		for _, u := range cfg.Servers {
-			f.origins = append(f.origins, &place{origin: newServerOrigin(&f.cfg, u)})
+			f.origins = append(f.origins, &triedOrigin{origin: newServerOrigin(&f.cfg, u)})
 		}
 	case len(cfg.Files) < 2:
 		return nil, errors.New("a source needs a network map and a cost map")
 	default:
-		f.origins = []*place{{origin: newFileOrigin(&f.cfg)}}
+		f.origins = []*triedOrigin{{origin: newFileOrigin(&f.cfg)}}
 		f.status.Kind = "files"
 		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultFileRefresh)
 	}
@@ -198,6 +201,7 @@ func (f *Feed) Watch(watcher Watcher) (stop func(), err error) {
 	f.widen()
 	if f.local() {
 		err = f.refresh(context.Background())
+		f.elapse()
 	}
 	if f.Maps() == nil {
 		f.recall(err)
@@ -263,145 +267,6 @@ func (f *Feed) rows(network *altoroute.NetworkMap) []string {
 func (f *Feed) Maps() *altoroute.Maps {
 	s := f.Status()
 	return s.Maps
-}
-
-// Start begins to follow the source until Stop. It returns at once. A Feed is
-// started once; further calls do nothing.
-func (f *Feed) Start() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.stop != nil {
-		return
-	}
-	var ctx context.Context
-	ctx, f.stop = context.WithCancel(context.Background())
-	f.stopped = make(chan struct{})
-	var wait time.Duration
-	if f.local() {
-		wait = f.cfg.Refresh // Watch has read them
-	}
-	f.status.Next = time.Now().Add(wait)
-	go f.follow(ctx, wait)
-}
-
-// Stop ends what Start began and waits for it. The last set of maps stays
-// with those who have it. Stop may be called without Start.
-func (f *Feed) Stop() {
-	f.mu.Lock()
-	stop, stopped := f.stop, f.stopped
-	f.mu.Unlock()
-	if stop == nil {
-		return
-	}
-	stop()
-	<-stopped
-	if f.cfg.Spool == nil {
-		return
-	}
-	f.cycle.Lock()
-	defer f.cycle.Unlock()
-	f.mu.Lock()
-	isStored := f.isStored()
-	f.mu.Unlock()
-	if !isStored { // as what was done by hand just now; else another Feed may have gone on
-		f.store(time.Now())
-	}
-	f.cfg.Spool.DiscardExcept(nil)
-}
-
-// follow looks for changes until the context ends, and does what happens by time alone
-// between two looks.
-func (f *Feed) follow(ctx context.Context, wait time.Duration) {
-	defer close(f.stopped)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		due := true
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-			s := f.Status()
-			due = !time.Now().Before(s.Next)
-		case <-f.wake:
-		}
-		// Before the source is asked, which may take its time: what was done by hand is
-		// to be stored.
-		f.cycle.Lock()
-		f.elapse(time.Now())
-		f.cycle.Unlock()
-		if due {
-			err := f.refresh(ctx)
-			f.schedule(time.Now(), err)
-		}
-		timer.Reset(f.wait(time.Now()))
-	}
-}
-
-// elapse does what happens by time alone, tells of what there is, and stores it. The
-// cycle must be held.
-func (f *Feed) elapse(now time.Time) {
-	f.pass(now)
-	f.publish()
-	f.store(now)
-}
-
-// schedule decides when the source is looked at next.
-func (f *Feed) schedule(now time.Time, err error) {
-	wait := f.cfg.Refresh
-	switch {
-	case f.local():
-	case err == nil:
-		wait = f.fresh(now)
-		wait += rand.N(wait/10 + 1) //nolint:gosec // nothing depends on it being secret
-	default:
-		wait = f.retry(now)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.status.Next = now.Add(wait)
-}
-
-// retry returns how long to wait after a failure of all origins: none of them is asked
-// before the time that it has asked for.
-func (f *Feed) retry(now time.Time) time.Duration {
-	f.cycle.Lock()
-	defer f.cycle.Unlock()
-	wait := min(firstRetry<<min(max(f.failures-1, 0), 16), f.cfg.Refresh)
-	// Routers that were started together must not ask together.
-	wait = wait - wait/10 + rand.N(wait/5+1) //nolint:gosec // nothing depends on it being secret
-	first := slices.MinFunc(f.origins, func(a, b *place) int { return a.notBefore.Compare(b.notBefore) })
-	return max(wait, first.notBefore.Sub(now))
-}
-
-// wait returns how long it is until something is to be done.
-func (f *Feed) wait(now time.Time) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	wait := f.status.Next.Sub(now)
-	for _, at := range []time.Time{f.heldUntil(), f.settled(), f.status.expires(f.cfg.Expire)} {
-		if at.After(f.passed) {
-			wait = min(wait, at.Sub(now))
-		}
-	}
-	return max(wait, 0)
-}
-
-// fresh returns how long it is until the first document of the server in use is to
-// be asked for again.
-func (f *Feed) fresh(now time.Time) time.Duration {
-	f.cycle.Lock()
-	defer f.cycle.Unlock()
-	wait := f.cfg.MaxRefresh
-	for _, d := range f.origins[f.at].all() {
-		opener, _ := d.open.(*serverOpener)
-		if opener == nil || opener.kept.fresh.IsZero() {
-			wait = min(wait, f.cfg.Refresh) // it does not say
-		} else {
-			wait = min(wait, max(opener.kept.fresh.Sub(now), 0))
-		}
-	}
-	return max(wait, min(f.cfg.MinRefresh, f.cfg.Refresh))
 }
 
 // keepsRows reports whether all cost maps of a set hold the rows.

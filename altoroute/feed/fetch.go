@@ -15,6 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
+	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
 // serverOpener fetches a document by HTTP.
@@ -40,11 +41,11 @@ type answered struct {
 }
 
 // filterSum tells what costs are asked for; 0 is all.
-func (o *serverOpener) filterSum() uint64 {
+func (o *serverOpener) filterSum() spool.Sum {
 	if o.filter == nil {
 		return 0
 	}
-	return xxhash.Sum64(o.filter)
+	return spool.Sum(xxhash.Sum64(o.filter))
 }
 
 // asks reports whether another opener makes the same request.
@@ -111,13 +112,4 @@ func (o *serverOpener) keep(good bool) error {
 	}
 	o.kept = o.now
 	return nil
-}
-
-// forget has the document asked for again: confirmed only where its content may be
-// believed.
-func (o *serverOpener) forget(content bool) {
-	o.kept.fresh = time.Time{}
-	if content {
-		o.kept.validators = alto.Validators{}
-	}
 }

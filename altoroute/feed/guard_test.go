@@ -4,6 +4,7 @@
 package feed
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -259,5 +260,17 @@ func TestHeldIsReplaced(t *testing.T) {
 	s.wants("4 num4", Fresh, "")
 	if got := h.kinds(); s.Status().Held != nil || got != "held 2, held 3, updated 4" || s.log.count("held maps are dropped", "in order") != 1 {
 		t.Errorf("events %s", got)
+	}
+}
+
+func TestReasonsNameSomeEdges(t *testing.T) {
+	var g Guard
+	var edges []string
+	for i := range 100 {
+		edges = append(edges, fmt.Sprintf("edge%02d", i))
+	}
+	reasons := g.against(altoroute.Shift{Uncosted: edges})
+	if len(reasons) != 1 || !strings.HasPrefix(reasons[0], "it leaves 100 edges without any cost: edge00, ") || !strings.HasSuffix(reasons[0], ", edge09 and others") {
+		t.Errorf("reasons %q", reasons)
 	}
 }

@@ -203,3 +203,35 @@ func TestReleaseDuringARamp(t *testing.T) {
 		s.Stop()
 	})
 }
+
+// A set that was held long enough comes in at that time, whatever else takes time then.
+func TestHeldComesInOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Refresh: time.Hour, MinRefresh: time.Hour, Guard: Guard{Hold: 30 * time.Minute}})
+		slow := false
+		stop, err := s.Watch(&watcherOf{apply: func(*altoroute.Maps, altoroute.Ramp) {
+			if slow {
+				time.Sleep(2 * time.Second)
+			}
+		}, shift: func(*altoroute.Maps) altoroute.Shift { return moved }})
+		s.must(err)
+		t.Cleanup(stop)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		until := s.Status().Held.Until
+		s.Start()
+		synctest.Wait()
+		time.Sleep(time.Until(until) - time.Second)
+		slow = true
+		s.Feed.mu.Lock()
+		again := *s.base.maps
+		s.base.maps = &again // as if there were more rows
+		s.Feed.mu.Unlock()
+		s.Feed.look()
+		passes(time.Minute)
+		if got := version(s.Status().Incoming); got != "2 num2" {
+			t.Errorf("coming in is %s", got)
+		}
+		s.Stop()
+	})
+}

@@ -230,9 +230,16 @@ func (s *subject) times() int {
 	return len(s.told)
 }
 
+// turn is what a Feed that follows its source does when it is time to look.
+func turn(ctx context.Context, f *Feed) error {
+	err := f.refresh(ctx)
+	f.elapse()
+	return err
+}
+
 // look refreshes and returns what is in force.
 func (s *subject) look() (string, error) {
-	err := s.refresh(s.t.Context())
+	err := turn(s.t.Context(), s.Feed)
 	return version(s.Maps()), err
 }
 

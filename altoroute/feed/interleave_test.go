@@ -200,7 +200,7 @@ func (c *chaos) interleave() {
 	for range 2 {
 		all.Go(func() {
 			c.delay()
-			_ = c.feed.refresh(c.t.Context())
+			_ = turn(c.t.Context(), c.feed)
 		})
 		all.Go(c.act)
 	}
@@ -211,7 +211,7 @@ func (c *chaos) interleave() {
 func (c *chaos) end() {
 	c.calm.Store(true)
 	c.next()
-	if err := c.feed.refresh(c.t.Context()); err != nil {
+	if err := turn(c.t.Context(), c.feed); err != nil {
 		c.t.Error(err)
 	}
 	if s := c.feed.Status(); tagOf(s.Maps) != c.published && tagOf(s.Incoming) != c.published {

@@ -122,10 +122,10 @@ func (w *world) step() {
 // tick looks, and once more, when nothing can be new.
 func (w *world) tick() {
 	w.expect()
-	_ = w.refresh(w.t.Context())
+	_ = turn(w.t.Context(), w.Feed)
 	w.compare("tick")
 	before := w.Status()
-	_ = w.refresh(w.t.Context())
+	_ = turn(w.t.Context(), w.Feed)
 	w.compare("tick without a change")
 	after := w.Status()
 	if before.Maps != after.Maps || before.Updates != after.Updates || !sameError(before.Err, after.Err) {
@@ -136,7 +136,7 @@ func (w *world) tick() {
 		// but not for ever.
 		eventually(w.t, "a look that reads nothing", func() bool {
 			before := w.reads()
-			_ = w.refresh(w.t.Context())
+			_ = turn(w.t.Context(), w.Feed)
 			return slices.Equal(before, w.reads())
 		})
 	}

@@ -6,7 +6,6 @@ package feed
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,37 +18,6 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
-// A Version is a set that is on disk and can be put back.
-type Version struct {
-	// Sequence names it and grows from each to the next.
-	Sequence uint64
-	Tag      altoroute.VersionTag
-	// InForce is when it came in force.
-	InForce time.Time
-}
-
-// errNoSpool is why there is nothing to go back to.
-var errNoSpool = errors.New("the source has no spool: no version is kept")
-
-// errNoVersion is why one cannot go back by one.
-var errNoVersion = errors.New("there is no version before the one in force")
-
-// Versions returns the sets on disk, newest first.
-func (f *Feed) Versions() []Version {
-	if f.cfg.Spool == nil {
-		return nil
-	}
-	sets, _ := f.cfg.Spool.Sets()
-	versions := make([]Version, 0, len(sets))
-	for _, s := range sets {
-		i := slices.IndexFunc(s.Documents, func(d spool.Document) bool { return d.Role == spool.NetworkMap })
-		if i >= 0 {
-			versions = append(versions, Version{s.Sequence, altoroute.VersionTag(s.Documents[i].VersionTag), s.InForce})
-		}
-	}
-	return versions
-}
-
 // recall puts the newest set of the spool in force that is whole, where there was none
 // before. The fault is that of local files, which nobody has told yet.
 func (f *Feed) recall(fault error) {
@@ -61,9 +29,9 @@ func (f *Feed) recall(fault error) {
 	}
 	source := slog.String("source", f.cfg.Name)
 	sets, unusable := f.cfg.Spool.Sets()
-	var others []spool.NotInForce
+	var others spool.Others
 	if len(sets) > 0 {
-		others = sets[0].NotInForce // also where its own documents are damaged
+		others = sets[0].Others // also where its own documents are damaged
 	}
 	for _, err := range unusable {
 		f.cfg.Logger.Error("the spool cannot be used whole", source, slog.Any("error", err))
@@ -76,43 +44,37 @@ func (f *Feed) recall(fault error) {
 		}
 		// As old as its oldest part.
 		contact := slices.MinFunc(s.Documents, func(a, b spool.Document) int { return a.FetchedAt.Compare(b.FetchedAt) }).FetchedAt
-		incoming, held := f.loadOthers(s, others)
-		if !f.begin(made, s.InForce, contact, others, incoming, held) {
+		if !f.begin(made, s.InForce, contact, others, f.loadOther(sets[0], others.Incoming), f.loadOther(sets[0], others.Held)) {
 			return
 		}
 		f.cfg.Logger.Warn("maps are those of the spool", source,
 			slog.String("tag", made.maps.Network.Tag().Tag), slog.Time("last_contact", contact))
 		if fault != nil {
+			f.mu.Lock()
 			f.tell(fault, true)
+			f.mu.Unlock()
 		}
 		f.pass(time.Now()) // they may be too old, and what is held may be let in by now
 		return
 	}
 }
 
-// loadOthers reads the sets of the spool that were coming in and held, where they are at
-// hand.
-func (f *Feed) loadOthers(s *spool.Set, others []spool.NotInForce) (incoming, held *set) {
-	for _, x := range others {
-		if len(x.Documents) == 0 {
-			continue
-		}
-		made, err := f.load(&spool.Set{Sequence: s.Sequence, Documents: x.Documents})
-		switch {
-		case err != nil:
-			f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
-		case x.Over > 0:
-			incoming = made
-		case len(x.Reasons) > 0:
-			held = made
-		}
+// loadOther reads one of the others of a set of the spool; nil where it is not at hand.
+func (f *Feed) loadOther(of *spool.Set, x *spool.NotInForce) *set {
+	if x == nil || len(x.Documents) == 0 {
+		return nil
 	}
-	return incoming, held
+	made, err := f.load(&spool.Set{Sequence: of.Sequence, Documents: x.Documents})
+	if err != nil {
+		f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
+		return nil
+	}
+	return made
 }
 
 // begin puts a set of the spool in force, if there is none meanwhile, and goes on with
 // what was not in force.
-func (f *Feed) begin(made *set, since, contact time.Time, others []spool.NotInForce, incoming, held *set) bool {
+func (f *Feed) begin(made *set, since, contact time.Time, others spool.Others, incoming, held *set) bool {
 	f.cycle.Lock()
 	defer f.cycle.Unlock()
 	f.mu.Lock()
@@ -124,27 +86,19 @@ func (f *Feed) begin(made *set, since, contact time.Time, others []spool.NotInFo
 	f.stored, f.others, f.base = made, others, made
 	f.status.Spooled, f.status.Since, f.status.LastContact = true, since, contact
 	f.resume(others)
-	for _, x := range f.before {
-		switch {
-		case x.Over > 0 && incoming != nil:
-			f.incoming, f.status.Ramp = incoming, altoroute.Ramp{Since: x.Since, Over: x.Over}
-		case x.Over == 0 && held != nil:
-			f.held = held
-			f.status.Held = &Held{Maps: held.maps, Since: x.Since, Until: f.until(x.Since, x.Since), Reasons: x.Reasons}
-		}
+	if incoming != nil {
+		f.incoming, f.status.Ramp = incoming, altoroute.Ramp{Since: others.Incoming.Since, Over: others.Incoming.Over}
+	}
+	if x := others.Held; held != nil {
+		f.held = held
+		f.status.Held = &Held{Maps: held.maps, Since: x.Since, Until: f.until(x.Since, x.Since), Reasons: x.Reasons}
 	}
 	return true
 }
 
 // resume remembers what was not in force before. f.mu must be held.
-func (f *Feed) resume(others []spool.NotInForce) {
-	for _, x := range others {
-		if x.Over == 0 && len(x.Reasons) == 0 {
-			f.aside = &x
-		} else {
-			f.before = append(f.before, x)
-		}
-	}
+func (f *Feed) resume(others spool.Others) {
+	f.aside, f.before.incoming, f.before.held = others.Aside, others.Incoming, others.Held
 }
 
 // Inherit has a Feed begin with what another one has of the same source, whose
@@ -173,14 +127,6 @@ func (f *Feed) Inherit(from *Feed) {
 	f.resume(others)
 	f.mu.Unlock()
 	f.pass(time.Now())
-}
-
-// handOver returns a set for another Feed, without the documents of this one.
-func (s *set) handOver() *set {
-	if s == nil {
-		return nil
-	}
-	return &set{maps: s.maps, sums: s.sums, filter: s.filter, spooled: slices.Clone(s.spooled)}
 }
 
 // load reads a set of the spool.
@@ -294,8 +240,7 @@ func (f *Feed) adopt(s *set) {
 			return
 		}
 		d := o.document(u, stored.MediaType)
-		opener, _ := d.open.(*serverOpener)
-		opener.kept.validators = stored.Validators
+		d.server.kept.validators = stored.Validators
 		d.seen, d.sum, d.content = true, s.sums[i], stored.Content
 		d.status.ResourceID, d.status.Tag = stored.ResourceID, s.maps.Network.Tag()
 		docs = append(docs, d)
@@ -316,68 +261,3 @@ type spoolOpener struct {
 func (o *spoolOpener) open(context.Context, bool) (io.ReadCloser, error) { return o.spool.Open(o.of) }
 
 func (o *spoolOpener) keep(bool) error { return nil }
-
-// sameContents reports whether two sets are of the same contents.
-func sameContents(a, b []spool.Document) bool {
-	return slices.EqualFunc(a, b, func(a, b spool.Document) bool { return a.Content == b.Content })
-}
-
-// sourceHas describes what the source had last, as far as is known: nil is nothing. f.mu
-// must be held.
-func (f *Feed) sourceHas(now time.Time) *spool.NotInForce {
-	switch newest := f.newest(); {
-	case f.held != nil:
-		return f.held.describe(now, nil)
-	case f.aside != nil:
-		return f.aside
-	case len(f.before) > 0:
-		last := f.before[len(f.before)-1]
-		return &spool.NotInForce{VersionTag: last.VersionTag, Sums: last.Sums, Filter: last.Filter, Since: now}
-	case newest != nil:
-		return newest.describe(now, nil)
-	}
-	return nil
-}
-
-// PutBack puts an earlier set in force again, of those that Versions names; 0 is the
-// one before the newest. The set that it replaces is put aside: it does not come back
-// before the source has another one.
-func (f *Feed) PutBack(sequence uint64) error {
-	if f.cfg.Spool == nil {
-		return errNoSpool
-	}
-	f.mu.Lock()
-	var newest []spool.Document
-	if s := f.newest(); s != nil {
-		newest = s.spooled
-	}
-	f.mu.Unlock()
-	sets, _ := f.cfg.Spool.Sets()
-	i := slices.IndexFunc(sets, func(s *spool.Set) bool {
-		return s.Sequence == sequence || sequence == 0 && !sameContents(s.Documents, newest)
-	})
-	switch {
-	case i < 0 && sequence == 0:
-		return errNoVersion
-	case i < 0:
-		return fmt.Errorf("there is no version %d to go back to: of this source %d are kept", sequence, len(sets))
-	}
-	made, err := f.load(sets[i])
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	f.mu.Lock()
-	aside := f.sourceHas(now)
-	f.held, f.status.Held = nil, nil
-	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
-	events := f.letIn(made, altoroute.Ramp{}, now)
-	if f.before = nil; aside != nil && !made.is(aside) {
-		f.aside = aside
-	}
-	f.mu.Unlock()
-	f.notify(events)
-	f.publish()
-	f.look() // has it stored as the newest, and rows read that it lacks
-	return nil
-}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,66 +17,39 @@ import (
 
 	"github.com/altoroute/caddy-alto/altoroute"
 	"github.com/altoroute/caddy-alto/altoroute/alto"
-	"github.com/altoroute/caddy-alto/altoroute/feed/spool"
 )
 
-// refresh is one update: read what has changed, see that it belongs together and
-// how much it would change, publish it whole or not at all.
+// refresh is one look: read what has changed, see that it belongs together and how much
+// it would change, let it in or hold it, whole or not at all. What elapse does comes after.
 func (f *Feed) refresh(ctx context.Context) error {
 	f.cycle.Lock()
 	defer f.cycle.Unlock()
 	start := time.Now()
-	made, err := f.put(ctx, start, f.forced.Swap(false))
+	made, err := f.assemble(ctx, start, f.forced.Swap(false))
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped: says nothing of the source
 	}
-	f.note(err)
+	f.recordLook(err)
 	if err == nil {
 		f.admit(made, start)
 	}
-	f.elapse(time.Now())
 	return err
 }
 
-// forget has all documents of an origin asked for again: confirmed only where their
-// content may be believed.
-func (p *place) forget(content bool) {
-	for _, d := range p.all() {
-		if opener, ok := d.open.(*serverOpener); ok {
-			opener.forget(content)
-		}
-	}
-}
-
-// A set is maps that belong together, and what they were made of.
-type set struct {
-	maps *altoroute.Maps
-	docs []*document // the network map, then its cost maps; other things may have been read of them since
-	sums []uint64    // of their content
-	// filter is the sum of what costs were asked for by; 0 is that all were.
-	filter uint64
-
-	spooled []spool.Document // of docs
-}
-
-// same reports whether another set is of the same content, and this one has the rows
-// of costs that are needed.
-func (s *set) same(other *set, rows []string) bool {
-	return s != nil && other != nil && slices.Equal(s.sums, other.sums) && keepsRows(s.maps, rows)
-}
-
-// put reads the documents that have changed and puts a set together: of the
-// server in use or, where that fails, of the next one that is in order. What they have
-// said of when to ask counts unless it is forced.
-func (f *Feed) put(ctx context.Context, now time.Time, forced bool) (*set, error) {
+// assemble reads the documents that have changed and puts a set together: of the server
+// in use or, where that fails, of the next one that is in order. What they have said of
+// when to ask counts unless it is forced.
+func (f *Feed) assemble(ctx context.Context, now time.Time, forced bool) (*set, error) {
 	var first error
 	for _, at := range f.order(now) {
-		p := f.origins[at]
+		o := f.origins[at]
 		if forced {
-			p.forget(false)
-			p.notBefore = time.Time{}
+			for _, d := range o.all() {
+				d.askAgain()
+			}
+			o.notBefore = time.Time{}
 		}
-		made, err := f.ask(ctx, p, now)
+		made, err := f.tryOrigin(ctx, o, now)
 		switch {
 		case err == nil:
 			f.use(at, now)
@@ -95,24 +67,24 @@ func (f *Feed) put(ctx context.Context, now time.Time, forced bool) (*set, error
 	return nil, first
 }
 
-// ask puts a set of one origin together, unless it wants to be left alone.
-func (f *Feed) ask(ctx context.Context, p *place, now time.Time) (*set, error) {
-	if now.Before(p.notBefore) {
-		return nil, p.err
+// tryOrigin puts a set of one origin together, unless it wants to be left alone.
+func (f *Feed) tryOrigin(ctx context.Context, o *triedOrigin, now time.Time) (*set, error) {
+	if now.Before(o.notBefore) {
+		return nil, o.err
 	}
-	made, err := f.from(ctx, p)
+	made, err := f.readOrRetry(ctx, o)
 	if ctx.Err() != nil {
 		return nil, err // stopped: says nothing of the origin
 	}
-	p.err, p.notBefore = err, time.Time{}
+	o.err, o.notBefore = err, time.Time{}
 	if err == nil {
-		p.failures = 0
+		o.failures = 0
 		return made, nil
 	}
-	p.failures++
+	o.failures++
 	if refused, ok := errors.AsType[*alto.StatusError](err); ok && refused.RetryAfter > 0 {
 		after := min(refused.RetryAfter, maxRetryAfter)
-		p.notBefore = now.Add(after + rand.N(after/10+1)) //nolint:gosec // nothing depends on it being secret
+		o.notBefore = now.Add(after + upTo(after/10))
 	}
 	return nil, err
 }
@@ -158,36 +130,43 @@ func (f *Feed) use(at int, now time.Time) {
 	f.status.Origin = f.origins[at].name()
 }
 
-// forgetAfter is how often a fault of the content must be seen in a row for all of it
+// readAgainAfter is how often a fault of the content must be seen in a row for all of it
 // to be asked for anew: a server may confirm what it should not.
-const forgetAfter = 4
+const readAgainAfter = 4
 
-// from puts a set of one origin together. What asking once more may mend is asked for
-// once more.
-func (f *Feed) from(ctx context.Context, p *place) (*set, error) {
-	made, err := f.read(ctx, p)
-	server, remote := p.origin.(*serverOrigin)
+// readOrRetry puts a set of one origin together. What asking once more may mend is asked
+// for once more.
+func (f *Feed) readOrRetry(ctx context.Context, o *triedOrigin) (*set, error) {
+	made, err := f.readSet(ctx, o)
+	server, remote := o.origin.(*serverOrigin)
 	if err == nil || !remote {
 		return made, err
 	}
 	reason := refusalOf(err)
 	avoids := reason != Mismatch && server.avoidsFilter(err)
 	again := avoids || reason == Mismatch || // the network map may have moved between our two requests
-		server.lacks(err) && p.failures == 0 // later its directories are read anew by each look
+		server.lacks(err) && o.failures == 0 // later its directories are read anew by each look
 	if reason.ofContent() {
-		p.forget(p.failures%forgetAfter == forgetAfter-1)
+		for _, d := range server.all() {
+			if o.failures%readAgainAfter == readAgainAfter-1 {
+				d.readAgain()
+			} else {
+				d.askAgain()
+			}
+		}
 	}
 	if !again {
 		return nil, err
 	}
-	made, err = f.read(ctx, p)
+	made, err = f.readSet(ctx, o)
 	if avoids && err != nil {
 		server.wholeUntil = time.Time{} // the whole one is no better
 	}
 	return made, err
 }
 
-func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
+// readSet puts a set of one origin together.
+func (f *Feed) readSet(ctx context.Context, o origin) (*set, error) {
 	networkDoc, err := o.networkMap(ctx)
 	if err != nil {
 		return nil, err
@@ -220,8 +199,8 @@ func (f *Feed) read(ctx context.Context, o origin) (*set, error) {
 		return nil, err
 	}
 	for _, d := range made.docs {
-		if opener, ok := d.open.(*serverOpener); ok {
-			made.filter ^= opener.filterSum()
+		if d.server != nil {
+			made.filter ^= d.server.filterSum()
 		}
 		made.sums = append(made.sums, d.sum)
 		made.spooled = append(made.spooled, d.describeStored())
@@ -261,7 +240,7 @@ func (f *Feed) rankFirst(s *set) error {
 
 // costName names a cost type as errors do, either part of which may be open.
 func costName(info altoroute.CostInfo) string {
-	return fmt.Sprintf("%s (%s)", cmp.Or(info.Metric, "any metric"), cmp.Or(info.Mode, "any mode"))
+	return alto.CostType{Metric: cmp.Or(info.Metric, "any metric"), Mode: cmp.Or(info.Mode, "any mode")}.String()
 }
 
 // sameness returns what two errors have in common that are one fault. What the
@@ -293,7 +272,8 @@ var digits = regexp.MustCompile(`[0-9][0-9.:+-]*`)
 const maxOutage = 15
 
 // tell logs why maps were refused. What is wrong with local files before the
-// feed is started is Watch's to tell: its caller refuses to start with it.
+// feed is started is Watch's to tell: its caller refuses to start with it. f.mu must be
+// held.
 func (f *Feed) tell(err error, haveMaps bool) {
 	source, fault := slog.String("source", f.cfg.Name), slog.Any("error", err)
 	switch {
@@ -319,8 +299,8 @@ func (f *Feed) recovered(now time.Time) {
 	f.status.Err, f.status.LastContact, f.status.Spooled = nil, now, false
 }
 
-// note records that the source was looked at, and what is wrong with it.
-func (f *Feed) note(err error) {
+// recordLook records that the source was looked at, and what is wrong with it.
+func (f *Feed) recordLook(err error) {
 	var events []Event
 	defer func() { f.notify(events) }()
 	f.mu.Lock()
@@ -330,12 +310,12 @@ func (f *Feed) note(err error) {
 	s.Checks++
 	s.Resources = s.Resources[:0:0] // a reader may hold the old ones
 	s.Server, s.PassedOver = f.at+1, nil
-	for at, p := range f.origins {
-		for _, d := range p.all() {
+	for at, o := range f.origins {
+		for _, d := range o.all() {
 			s.Resources = append(s.Resources, d.describe())
 		}
 		if at < f.at {
-			s.PassedOver = errors.Join(s.PassedOver, p.err)
+			s.PassedOver = errors.Join(s.PassedOver, o.err)
 		}
 	}
 	if err == nil {

@@ -58,7 +58,7 @@ func BenchmarkFlowDirectorSize(b *testing.B) {
 		runtime.GC()
 		stop := watchHeap(&peak)
 		b.StartTimer()
-		if err := f.refresh(b.Context()); err != nil {
+		if err := turn(b.Context(), f); err != nil {
 			b.Fatal(err)
 		}
 		stop()

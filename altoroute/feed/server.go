@@ -4,6 +4,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func newServerOrigin(cfg *Config, u *url.URL) *serverOrigin {
 
 func (o *serverOrigin) document(u *url.URL, mediaType string) *document {
 	opener := &serverOpener{client: &o.cfg.Client, url: u, mediaType: mediaType, least: o.cfg.MinRefresh, most: o.cfg.MaxRefresh}
-	return &document{cfg: o.cfg, name: withoutUser(u), mediaType: mediaType, open: opener}
+	return &document{cfg: o.cfg, name: withoutUser(u), mediaType: mediaType, open: opener, server: opener}
 }
 
 // directory returns the document of a directory.
@@ -95,7 +96,7 @@ func (o *serverOrigin) networkMap(ctx context.Context) (*document, error) {
 	defer cancel()
 	used := make(map[string]*directoryDocument)
 	o.unread = nil
-	closure, err := alto.ReadClosure(ctx, o.url, alto.ClosureLimits{}, func(ctx context.Context, u *url.URL) (*alto.Directory, error) {
+	closure, err := alto.ReadClosure(ctx, o.url, func(ctx context.Context, u *url.URL) (*alto.Directory, error) {
 		d := o.directory(u)
 		used[u.String()] = d
 		err := d.readDirectory(ctx)
@@ -164,8 +165,7 @@ func (o *serverOrigin) notFound(format string, args ...any) error {
 // readDirectory reads the directory, if it has changed.
 func (d *directoryDocument) readDirectory(ctx context.Context) error {
 	err := d.read(ctx, true, func(r io.Reader) error {
-		opener, _ := d.open.(*serverOpener)
-		listing, err := alto.ReadDirectory(r, opener.final)
+		listing, err := alto.ReadDirectory(r, d.server.final)
 		if err == nil {
 			d.listing = listing
 		}
@@ -202,15 +202,8 @@ const fewRows = 0.25
 // costMaps picks the cost map that ranks.
 func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([]*document, error) {
 	id := o.network.status.ResourceID
-	modes := []string{o.cfg.Cost.Mode}
-	metric := o.cfg.Cost.Metric
-	if metric == "" {
-		metric = "routingcost"
-	}
-	if o.cfg.Cost.Mode == "" {
-		modes = []string{"numerical", "ordinal"}
-	}
 	few := len(rows) > 0 && float64(len(rows)) < fewRows*float64(network.PIDs()) && time.Now().After(o.wholeUntil)
+	metric, modes := o.cfg.costTypes()
 	for _, mode := range modes {
 		costType := alto.CostType{Mode: mode, Metric: metric}
 		entries := o.closure.CostMaps(id, costType) // what is fetched whole comes first
@@ -224,9 +217,8 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 		made := o.document(entry.URI, entry.MediaType)
 		made.promised = &costType
 		if entry.Accepts != "" {
-			opener, _ := made.open.(*serverOpener)
 			var err error
-			if opener.filter, err = (alto.CostMapFilter{CostType: costType, Sources: rows}).Body(); err != nil {
+			if made.server.filter, err = (alto.CostMapFilter{CostType: costType, Sources: rows}).Body(); err != nil {
 				return nil, o.directory(o.url).fault(Invalid, err)
 			}
 		}
@@ -237,8 +229,18 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 		o.costs = []*document{o.keep(was, made, entry.ID)}
 		return o.costs, nil
 	}
-	return nil, o.notFound("there is no cost map of %s (%s) for network map %q; the directory has %s",
-		metric, strings.Join(modes, " or "), id, o.list(alto.MediaTypeCostMap))
+	return nil, o.notFound("there is no cost map of %s for network map %q; the directory has %s",
+		alto.CostType{Metric: metric, Mode: strings.Join(modes, " or ")}, id, o.list(alto.MediaTypeCostMap))
+}
+
+// costTypes returns what the cost map of a directory may be of that ranks: the metric,
+// and the modes in order of preference.
+func (c *Config) costTypes() (metric string, modes []string) {
+	metric, modes = cmp.Or(c.Cost.Metric, "routingcost"), []string{c.Cost.Mode}
+	if c.Cost.Mode == "" {
+		modes = []string{"numerical", "ordinal"}
+	}
+	return metric, modes
 }
 
 // avoidFilter is for how long a filtered cost map is left alone that has failed.
@@ -253,9 +255,8 @@ func (o *serverOrigin) avoidsFilter(err error) bool {
 	if reason := refusalOf(err); !reason.ofContent() && reason != OtherType && !refusesFilter(err) {
 		return false
 	}
-	opener, _ := o.costs[0].open.(*serverOpener)
 	entries := o.closure.CostMaps(o.network.status.ResourceID, *o.costs[0].promised) // what is fetched whole comes first
-	if opener.filter == nil || len(entries) == 0 || entries[0].Accepts != "" {
+	if o.costs[0].server.filter == nil || len(entries) == 0 || entries[0].Accepts != "" {
 		return false
 	}
 	o.wholeUntil = time.Now().Add(avoidFilter)
@@ -288,8 +289,7 @@ func (o *serverOrigin) lacks(err error) bool {
 		return false
 	}
 	for _, d := range o.directories {
-		opener, _ := d.open.(*serverOpener)
-		opener.forget(false)
+		d.askAgain()
 	}
 	return true
 }
@@ -308,9 +308,7 @@ func (o *serverOrigin) keep(was, made *document, id string) *document {
 	if was == nil || was.status.ResourceID != id {
 		return made
 	}
-	before, _ := was.open.(*serverOpener)
-	now, _ := made.open.(*serverOpener)
-	if !before.asks(now) || made.promised != nil && (was.promised == nil || *was.promised != *made.promised) {
+	if !was.server.asks(made.server) || made.promised != nil && (was.promised == nil || *was.promised != *made.promised) {
 		return made
 	}
 	return was
@@ -326,7 +324,7 @@ func (o *serverOrigin) list(mediaType string) string {
 	for _, r := range resources {
 		id := r.ID
 		if len(r.CostTypes) == 1 {
-			id += fmt.Sprintf(" of %s (%s)", r.CostTypes[0].Metric, r.CostTypes[0].Mode)
+			id += " of " + r.CostTypes[0].String()
 		}
 		ids = append(ids, id)
 	}

@@ -184,7 +184,7 @@ func TestServerCredentialsAreNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = f.refresh(t.Context())
+	err = turn(t.Context(), f)
 	if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(f.Status().Resources[0].Name, "s3cret") {
 		t.Errorf("error %v, resources %+v", err, f.Status().Resources)
 	}

@@ -275,7 +275,7 @@ func TestPreferredServerHeals(t *testing.T) {
 		})
 		s.wants("1 num1", Fresh, "")
 		s.wantsOrigin("second.example")
-		for range 2 * forgetAfter {
+		for range 2 * readAgainAfter {
 			passes(returnAfter)
 			s.wants("1 num1", Fresh, "")
 		}

@@ -279,3 +279,85 @@ func TestSpoolThatCannotBeWritten(t *testing.T) {
 		}
 	})
 }
+
+// However often a source says the same, what is on disk does not grow.
+func TestSpoolDoesNotGrow(t *testing.T) {
+	folder := t.TempDir()
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+	w.server.Misbehave("", altotest.WithoutValidators())
+	files := func() int {
+		found, err := filepath.Glob(filepath.Join(folder, "*"))
+		s.must(err)
+		return len(found)
+	}
+	for i := range 20 {
+		if i%5 == 4 {
+			w.server.Misbehave(costPath, altotest.StringCosts())
+		} else {
+			w.server.Misbehave(costPath, nil)
+		}
+		_, _ = s.look()
+		if n := files(); n > 3+2 {
+			t.Fatalf("%d files after %d looks", n, i)
+		}
+	}
+	if got := w.server.Count(netPath).NotModified; got != 0 {
+		t.Errorf("%d answers were 304", got)
+	}
+	s.Start()
+	s.Stop()
+	if n := files(); n != 3 {
+		t.Errorf("%d files are left, want a manifest and two documents", n)
+	}
+}
+
+// Files get into a spool once it can be written.
+func TestFilesOnceTheSpoolCanBeWritten(t *testing.T) {
+	d := newFolder(t)
+	d.put("net", networkDocument("1"))
+	d.put("cost", costDocument("1", 1, numerical))
+	d.put("in-the-way", nil)
+	s := watch(t, Config{Files: []string{d.file("net"), d.file("cost")}, Spool: spoolIn(t, d.file("in-the-way/spool"))}, "a")
+	s.Start()
+	s.wants("1 num1", Fresh, "")
+	for range 5 {
+		s.wants("1 num1", Fresh, "")
+	}
+	if s.log.count("ERROR", "spool") != 1 || s.Status().SpoolErr == nil || !slices.Equal(s.reads(), []uint64{1, 1}) {
+		t.Errorf("said %q, spool error %v", s.log.lines, s.Status().SpoolErr)
+	}
+	s.must(os.Remove(d.file("in-the-way")))
+	s.Stop()
+	s.storedAt = time.Now().Add(-restoreAfter)
+	s.wants("1 num1", Fresh, "")
+	s.storedAt = time.Now().Add(-restoreAfter)
+	s.wants("1 num1", Fresh, "")
+	if got := s.Versions(); len(got) != 1 || got[0].Tag.Tag != "1" {
+		t.Errorf("versions %+v", got)
+	}
+}
+
+// What the spool has lost is read again, and written at once, not after a while.
+func TestLostContentIsWrittenAgain(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+		s.move(moved)
+		w.server.Publish(guidance("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		sets, _ := s.cfg.Spool.Sets()
+		for _, d := range sets[0].Held.Documents {
+			s.must(os.Remove(filepath.Join(folder, documentFile(d.Content.SHA256))))
+		}
+		s.must(s.Release())
+		for range 3 {
+			s.wants("2 num2", Fresh, "")
+		}
+		if got := s.Versions(); len(got) != 2 || got[0].Tag.Tag != "2" || s.Status().SpoolErr != nil {
+			t.Errorf("versions %+v, error %v", got, s.Status().SpoolErr)
+		}
+		if got := s.log.count("ERROR", "not in the spool"); got != 1 {
+			t.Errorf("it is told %d times", got)
+		}
+	})
+}

@@ -59,7 +59,7 @@ func TestColdStartOnTheWorldMap(t *testing.T) {
 	}
 	_, f := start(inSpool())
 	f.Start()
-	if err := f.refresh(t.Context()); err != nil {
+	if err := turn(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
 	f.Stop()

@@ -94,8 +94,8 @@ type ResourceStatus struct {
 func (d *document) describe() ResourceStatus {
 	s := d.status
 	s.Name, s.MediaType = d.name, d.mediaType
-	if opener, ok := d.open.(*serverOpener); ok {
-		s.HTTP = opener.status
+	if d.server != nil {
+		s.HTTP = d.server.status
 	}
 	return s
 }

@@ -23,8 +23,8 @@ func (d *document) describeStored() spool.Document {
 	if d.network != nil {
 		stored.Role, stored.VersionTag, stored.DependsOn = spool.NetworkMap, alto.VersionTag(d.network.Tag()), alto.VersionTag{}
 	}
-	if opener, ok := d.open.(*serverOpener); ok {
-		stored.Validators, stored.Filter = opener.kept.validators, opener.filterSum()
+	if d.server != nil {
+		stored.Validators, stored.Filter = d.server.kept.validators, d.server.filterSum()
 	}
 	return stored
 }
@@ -63,7 +63,7 @@ func (f *Feed) store(now time.Time) {
 		if f.local() && d.content == (spool.Content{}) {
 			if err := d.copyToSpool(context.Background()); err != nil {
 				f.stored, f.others, f.storedAt = base, others, now
-				f.stores(err)
+				f.reportStored(err)
 				return
 			}
 		}
@@ -79,8 +79,8 @@ func (f *Feed) store(now time.Time) {
 	f.mu.Lock()
 	base.spooled = documents
 	f.mu.Unlock()
-	_, err := f.cfg.Spool.Commit(documents, status.Since, others...)
-	f.stores(err)
+	err := f.cfg.Spool.Commit(&spool.Set{InForce: status.Since, Documents: documents, Others: others})
+	f.reportStored(err)
 	if !errors.Is(err, spool.ErrDamaged) {
 		return
 	}
@@ -88,7 +88,7 @@ func (f *Feed) store(now time.Time) {
 	if now.Sub(f.againAt) >= restoreAfter {
 		f.againAt = now
 		for _, d := range base.docs {
-			d.writeAgain()
+			d.readAgain()
 		}
 	}
 }
@@ -96,13 +96,20 @@ func (f *Feed) store(now time.Time) {
 // isStored reports whether the spool knows what is in force and what is not, but for how
 // old it is. The cycle and f.mu must be held.
 func (f *Feed) isStored() bool {
-	return f.base == f.stored && slices.EqualFunc(f.notInForce(), f.others, func(a, b spool.NotInForce) bool {
-		return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons) && a.Over == b.Over
-	})
+	is, was := f.notInForce(), f.others
+	return f.base == f.stored && alike(is.Aside, was.Aside) && alike(is.Incoming, was.Incoming) && alike(is.Held, was.Held)
 }
 
-// stores tells whether the set in force is in the spool.
-func (f *Feed) stores(err error) {
+// alike reports whether two descriptions are of one set, not in force for one reason.
+func alike(a, b *spool.NotInForce) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.Equal(a.Sums, b.Sums) && slices.Equal(a.Reasons, b.Reasons) && a.Over == b.Over
+}
+
+// reportStored tells whether the set in force is in the spool.
+func (f *Feed) reportStored(err error) {
 	f.mu.Lock()
 	was := f.status.SpoolErr
 	f.status.SpoolErr = err
@@ -114,35 +121,19 @@ func (f *Feed) stores(err error) {
 }
 
 // notInForce returns what is not in force. f.mu must be held.
-func (f *Feed) notInForce() (all []spool.NotInForce) {
-	if f.aside != nil {
-		all = append(all, *f.aside)
-	}
+func (f *Feed) notInForce() spool.Others {
+	others := spool.Others{Aside: f.aside, Incoming: f.before.incoming, Held: f.before.held}
 	if f.incoming != nil {
 		x := f.incoming.describe(f.status.Ramp.Since, nil)
-		x.Over, x.Documents = f.status.Ramp.Over, f.incoming.whole()
-		all = append(all, *x)
+		x.Over, x.Documents = f.status.Ramp.Over, f.incoming.storable()
+		others.Incoming = x
 	}
 	if f.held != nil {
 		x := f.held.describe(f.status.Held.Since, f.status.Held.Reasons)
-		x.Documents = f.held.whole()
-		all = append(all, *x)
+		x.Documents = f.held.storable()
+		others.Held = x
 	}
-	for _, x := range f.before {
-		if !slices.ContainsFunc(all, func(o spool.NotInForce) bool { return slices.Equal(o.Sums, x.Sums) }) {
-			all = append(all, x)
-		}
-	}
-	return all
-}
-
-// whole returns the documents of a set for the spool, or none: those of files are not
-// copied before they are in force.
-func (s *set) whole() []spool.Document {
-	if slices.ContainsFunc(s.spooled, func(d spool.Document) bool { return d.Content == spool.Content{} }) {
-		return nil
-	}
-	return s.spooled
+	return others
 }
 
 // discard has the spool forget what is part of no set any more, and was not read last.
@@ -164,13 +155,4 @@ func (f *Feed) discard() {
 	}
 	f.mu.Unlock()
 	f.cfg.Spool.DiscardExcept(needed)
-}
-
-// writeAgain has content read again that the spool has lost.
-func (d *document) writeAgain() {
-	if opener, ok := d.open.(*serverOpener); ok {
-		opener.forget(true)
-	} else {
-		d.content = spool.Content{}
-	}
 }

@@ -34,7 +34,7 @@ func TestHold(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	s := newSpool(t, folder)
-	s.cfg.Keep = 1
+	s.keep = 1
 	first := mustPut(t, s, drafts("1", "a"))
 	release, err := s.Hold(first)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	s := newSpool(t, folder)
-	s.cfg.Keep = 1
+	s.keep = 1
 	s.disk = unsafeDisk{}
 	mustPut(t, s, drafts("0", "0"))
 	done := make(chan struct{})
@@ -170,11 +170,11 @@ func TestTwoProcesses(t *testing.T) {
 			folder := t.TempDir()
 			var both sync.WaitGroup
 			for _, identity := range []string{source, other} {
-				s, err := New(Config{Folder: folder, Source: identity, Keep: 2})
+				s, err := New(Config{Folder: folder, Source: identity})
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.disk = unsafeDisk{}
+				s.disk, s.keep = unsafeDisk{}, 2
 				both.Go(func() {
 					for i := range 60 {
 						version := strconv.Itoa(i % 3)
@@ -196,7 +196,7 @@ func TestTwoProcesses(t *testing.T) {
 			}
 			both.Wait()
 			s := newSpool(t, folder)
-			s.cfg.Keep = 1
+			s.keep = 1
 			mustPut(t, s, drafts("end", "a"))
 			wants(t, folder, drafts("end", "a"))
 			if left := names(t, folder, ""); len(left) != 1+3 {

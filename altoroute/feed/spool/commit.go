@@ -17,44 +17,47 @@ import (
 // leftovers otherwise.
 const leftover = time.Hour
 
-// Commit makes the documents the newest set. The content of each was kept by a
-// [Writer], or is in the spool already as that of a document of a set. There is
-// one network map among them, and the cost maps depend on it.
+// Commit makes a set the newest one. The content of each of its documents was kept by
+// a [Writer], or is in the spool already as that of a document of a set. There is one
+// network map among them, and the cost maps depend on it. Afterwards the set is as it
+// will be read again; its Sequence is given by Commit.
 //
-// If their contents are those of the newest set, in the same roles and versions,
-// nothing is added to the spool, but what is known of them may have changed:
-// where they were found, their validators and times are written anew, and what is
-// not in force, whose documents are left out where their content is not to be had.
-// Such a set stays in force since when it was.
+// If the contents are those of the newest set, in the same roles and versions, nothing
+// is added to the spool, but what is known of them may have changed: where they were
+// found, their validators and times are written anew, and the others, whose documents
+// are left out where their content is not to be had. Such a set stays in force since
+// when it was.
 //
 // Commit returns when the set would outlive a power failure, and removes sets
 // that are too old, or not used, and what is no longer part of any. After an
 // error the sets are as before, and what was kept may be gone. The error wraps
 // ErrDamaged if content that should be in the spool is not, or is known to be
 // damaged: then it is to be written again.
-func (s *Spool) Commit(documents []Document, inForce time.Time, others ...NotInForce) (*Set, error) {
-	set := &Set{InForce: inForce.Round(0).UTC(), Documents: storable(documents), NotInForce: slices.Clone(others)}
-	for i := range set.NotInForce {
-		x := &set.NotInForce[i]
-		x.Since, x.Documents = x.Since.Round(0).UTC(), storable(x.Documents)
+func (s *Spool) Commit(set *Set) error {
+	set.InForce, set.Documents = set.InForce.Round(0).UTC(), storable(set.Documents)
+	for _, x := range []**NotInForce{&set.Aside, &set.Incoming, &set.Held} {
+		if *x != nil {
+			stored := **x
+			stored.Since, stored.Documents = stored.Since.Round(0).UTC(), storable(stored.Documents)
+			*x = &stored
+		}
 	}
 	if err := set.check(); err != nil {
-		return nil, fmt.Errorf("%s: these documents cannot be spooled: %w", s.cfg.Folder, err)
+		return fmt.Errorf("%s: these documents cannot be spooled: %w", s.cfg.Folder, err)
 	}
 	s.committing.Lock()
 	defer s.committing.Unlock()
-	for i := range set.NotInForce {
+	for _, x := range set.each() {
 		// They are not worth the set itself.
-		x := &set.NotInForce[i]
 		if slices.ContainsFunc(x.Documents, func(d Document) bool { return !s.isKept(d.Content) && s.has(d.Content) != nil }) {
 			x.Documents = nil
 		}
 	}
 	if err := s.commit(set); err != nil {
-		return nil, err
+		return err
 	}
 	s.collect()
-	return set, nil
+	return nil
 }
 
 func (s *Spool) commit(set *Set) error {
@@ -133,7 +136,7 @@ func (s *Spool) announce(set *Set) error {
 	set.Sequence = dir.highest + 1
 	var before []byte
 	if i := slices.IndexFunc(dir.manifests, func(m foundManifest) bool { return m.err == nil }); i >= 0 {
-		if newest := dir.manifests[i].set; sameDocuments(newest.Documents, set.Documents) {
+		if newest := dir.manifests[i].set; sameButForOrigin(newest.Documents, set.Documents) {
 			set.Sequence, set.InForce = newest.Sequence, newest.InForce
 			before, _ = s.encode(newest)
 		}
@@ -175,7 +178,7 @@ func (s *Spool) collect() {
 	sets := 0
 	for _, m := range dir.manifests {
 		switch {
-		case m.err == nil && sets < s.cfg.Keep:
+		case m.err == nil && sets < s.keep:
 			documents := m.set.Documents
 			if sets++; sets == 1 {
 				documents = m.set.all()

@@ -45,7 +45,7 @@ func (c change) attempt(t *testing.T, disk *brittleDisk) (folder string, err err
 	s.disk = newBrittleDisk(math.MaxInt)
 	mustPut(t, s, drafts("0", "a"))
 	mustPut(t, s, drafts("1", "a"))
-	s.disk, s.cfg.Keep = disk, c.keep
+	s.disk, s.keep = disk, c.keep
 	_, err = put(s, c.after)
 	return folder, err
 }
@@ -109,7 +109,7 @@ func TestCrash(t *testing.T) {
 						}
 					}
 					s := newSpool(t, folder)
-					s.disk, s.cfg.Keep = newBrittleDisk(math.MaxInt), 1
+					s.disk, s.keep = newBrittleDisk(math.MaxInt), 1
 					mustPut(t, s, drafts("3", "c"))
 					wants(t, folder, drafts("3", "c"))
 					if left := names(t, folder, ""); len(left) != 1+3 {

@@ -76,7 +76,7 @@ func TestForgedManifest(t *testing.T) {
 	folder := t.TempDir()
 	s := newSpool(t, folder)
 	first := mustPut(t, s, drafts("1", "a"))
-	if _, err := s.Commit(first.Documents, time.Now(), NotInForce{Sums: []uint64{0xabc}, Filter: 0xdef, Over: time.Hour}); err != nil {
+	if _, err := commit(s, first.Documents, Others{Incoming: &NotInForce{Sums: []Sum{0xabc}, Filter: 0xdef, Over: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(folder, "set-1.json")
@@ -96,18 +96,22 @@ func TestForgedManifest(t *testing.T) {
 		{`"role": "network_map"`, `"role": "cost_map"`, ErrDamaged, "no network map"},
 		{`"role": "network_map"`, `"role": "directory"`, ErrDamaged, `documents[0]/role is "directory", want network_map or cost_map`},
 		{`"role": "cost_map"`, `"role": "x"`, ErrDamaged, `documents[1]/role is "x"`},
-		{`"size": 560`, `"size": -560`, ErrDamaged, "documents[0]/size is -560"},
+		{`"size": 560`, `"size": -560`, ErrDamaged, "documents[0]/content/size is -560"},
 		{`"size": 560`, `"size": 1e99`, ErrDamaged, "size"},
-		{`"size": 560`, `"size": 560, "sha256": "00"`, nil, ""}, // the last one counts
-		{"\"sha256\": \"", "\"sha256\": \"..", ErrDamaged, "documents[0]/sha256"},
+		{`"size": 560`, `"size": 1, "size": 560`, nil, ""}, // the last one counts
+		{`"size": 560`, `"size": 560, "sha256": "00"`, ErrDamaged, `"00" is no SHA-256, want 64 hexadecimal digits`},
+		{"\"sha256\": \"", "\"sha256\": \"..", ErrDamaged, "is no SHA-256"},
 		{"\n}\n", "\n}\n{}", ErrDamaged, "after top-level value"},
 		{"\n}\n", "\n", ErrDamaged, "JSON"},
-		{`"abc"`, `"abg"`, ErrDamaged, `not_in_force[0]/sums[0] is "abg", want at most 16 hexadecimal digits`},
-		{`"def"`, `"xyz"`, ErrDamaged, `not_in_force[0]/filter is "xyz"`},
-		{`"1h0m0s"`, `"1h0m0"`, ErrDamaged, `not_in_force[0]/over is "1h0m0"`},
-		{`"1h0m0s"`, `"-1h"`, ErrDamaged, `not_in_force[0]/over is "-1h"`},
-		{`"abc"`, `"-1"`, ErrDamaged, "not_in_force[0]/sums[0]"},
-		{`"abc"`, `"10000000000000000"`, ErrDamaged, "not_in_force[0]/sums[0]"},
+		{`"abc"`, `"abg"`, ErrDamaged, `"abg" is no sum, want at most 16 hexadecimal digits`},
+		{`"abc"`, `"-1"`, ErrDamaged, `"-1" is no sum`},
+		{`"abc"`, `"10000000000000000"`, ErrDamaged, `"10000000000000000" is no sum`},
+		{`"abc"`, ``, ErrDamaged, "incoming/sums is missing"},
+		{`"def"`, `"xyz"`, ErrDamaged, `"xyz" is no sum`},
+		{`3600000000000`, `"1h"`, ErrDamaged, "over_ns"},
+		{`3600000000000`, `-1`, ErrDamaged, "incoming/over_ns is -1"},
+		{`3600000000000`, `0`, ErrDamaged, "incoming/over_ns is 0"},
+		{`3600000000000`, `1e99`, ErrDamaged, "over_ns"},
 		{`"tag": "1"`, `"tag": "2"`, ErrDamaged, "documents[1]/depends_on"},
 	} {
 		i := strings.Index(good[headSize:], c.old)
@@ -221,7 +225,7 @@ func TestDamagedNewest(t *testing.T) {
 			if release, err := s.Hold(set); err == nil || release != nil {
 				t.Error("what is damaged can be held")
 			}
-			if _, err := s.Commit(set.Documents, set.InForce); err == nil || name != "folder" && !errors.Is(err, ErrDamaged) {
+			if _, err := commit(s, set.Documents, Others{}); err == nil || name != "folder" && !errors.Is(err, ErrDamaged) {
 				t.Errorf("what is damaged can be committed: %v", err)
 			}
 			if name == "folder" {

@@ -39,12 +39,12 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = s.Commit([]spool.Document{{
+	err = s.Commit(&spool.Set{InForce: time.Now(), Documents: []spool.Document{{
 		Role:       spool.NetworkMap,
 		Name:       "https://alto.example/networkmap",
 		VersionTag: alto.VersionTag{ResourceID: "my-network", Tag: "3ee2cb7e8d63d9fab71b9b34cbf76443"},
 		Content:    content,
-	}}, time.Now())
+	}}})
 	if err != nil {
 		log.Fatal(err)
 	}

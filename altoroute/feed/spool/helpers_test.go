@@ -81,7 +81,16 @@ func put(s *Spool, made []draft) (*Set, error) {
 		}
 		documents = append(documents, d.Document)
 	}
-	return s.Commit(documents, time.Date(2026, 11, 25, 19, 0, 0, 0, time.UTC))
+	return commit(s, documents, Others{})
+}
+
+// commit makes a set of the documents.
+func commit(s *Spool, documents []Document, others Others) (*Set, error) {
+	set := &Set{InForce: time.Date(2026, 11, 25, 19, 0, 0, 0, time.UTC), Documents: documents, Others: others}
+	if err := s.Commit(set); err != nil {
+		return nil, err
+	}
+	return set, nil
 }
 
 func mustPut(t testing.TB, s *Spool, made []draft) *Set {

@@ -5,7 +5,6 @@ package spool
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,7 +12,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
@@ -35,46 +33,43 @@ const (
 // follows that member's line, to the end of the file. What is compared is the
 // bytes as they are, so that nothing depends on how JSON is written.
 type manifest struct {
-	SHA256     string               `json:"sha256"`
-	Version    int                  `json:"version"`
-	Source     string               `json:"source"`
-	Sequence   uint64               `json:"sequence"`
-	InForce    time.Time            `json:"in_force"`
-	Documents  []manifestDocument   `json:"documents"`
-	NotInForce []manifestNotInForce `json:"not_in_force,omitempty"`
+	SHA256  string `json:"sha256"`
+	Version int    `json:"version"`
+	Source  string `json:"source"`
+	Set
 }
 
-type manifestDocument struct {
-	Role         Role      `json:"role"`
-	Name         string    `json:"name"`
-	ResourceID   string    `json:"resource_id,omitempty"`
-	MediaType    string    `json:"media_type,omitempty"`
-	VersionTag   tag       `json:"version_tag,omitzero"`
-	Filter       string    `json:"filter,omitempty"`
-	DependsOn    tag       `json:"depends_on,omitzero"`
-	ETag         string    `json:"etag,omitempty"`
-	LastModified string    `json:"last_modified,omitempty"`
-	FetchedAt    time.Time `json:"fetched_at"`
-	Size         int64     `json:"size"`
-	SHA256       string    `json:"sha256"`
+// A Sum tells content from any other, among the few that there are. It is written as
+// hexadecimal text: JSON's numbers are not exact beyond 1<<53 (RFC 8259 §6).
+type Sum uint64
+
+// MarshalText implements [encoding.TextMarshaler].
+func (s Sum) MarshalText() ([]byte, error) { return strconv.AppendUint(nil, uint64(s), 16), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *Sum) UnmarshalText(text []byte) error {
+	sum, err := strconv.ParseUint(string(text), 16, 64)
+	if err != nil {
+		return fmt.Errorf("%.80q is no sum, want at most 16 hexadecimal digits", text)
+	}
+	*s = Sum(sum)
+	return nil
 }
 
-// JSON's numbers are not exact beyond 1<<53, so that the sums are written as text.
-type manifestNotInForce struct {
-	VersionTag tag       `json:"version_tag"`
-	Sums       []string  `json:"sums"`
-	Filter     string    `json:"filter,omitempty"`
-	Since      time.Time `json:"since"`
-	Over       string    `json:"over,omitempty"`
-	Reasons    []string  `json:"reasons,omitempty"`
+// A Hash is a SHA-256, written as hexadecimal text.
+type Hash [sha256.Size]byte
 
-	Documents []manifestDocument `json:"documents,omitempty"`
-}
+// MarshalText implements [encoding.TextMarshaler].
+func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
 
-// tag is alto.VersionTag as the RFC writes it.
-type tag struct {
-	ResourceID string `json:"resource-id"`
-	Tag        string `json:"tag"`
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (h *Hash) UnmarshalText(text []byte) error {
+	sum, err := hex.DecodeString(string(text))
+	if err != nil || len(sum) != len(h) {
+		return fmt.Errorf("%.80q is no SHA-256, want %d hexadecimal digits", text, 2*len(h))
+	}
+	*h = Hash(sum)
+	return nil
 }
 
 // The first lines of a manifest, around the checksum.
@@ -88,19 +83,7 @@ const (
 func (s *Spool) encode(set *Set) ([]byte, error) {
 	m := manifest{
 		SHA256:  strings.Repeat("0", 2*sha256.Size), // its place
-		Version: version, Source: s.source, Sequence: set.Sequence, InForce: set.InForce,
-	}
-	m.Documents = encodeDocuments(set.Documents)
-	for _, x := range set.NotInForce {
-		other := manifestNotInForce{VersionTag: tag(x.VersionTag), Filter: hexadecimal(x.Filter), Since: x.Since, Reasons: x.Reasons}
-		other.Documents = encodeDocuments(x.Documents)
-		if x.Over != 0 {
-			other.Over = x.Over.String()
-		}
-		for _, sum := range x.Sums {
-			other.Sums = append(other.Sums, strconv.FormatUint(sum, 16))
-		}
-		m.NotInForce = append(m.NotInForce, other)
+		Version: version, Source: s.source, Set: *set,
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -115,55 +98,6 @@ func (s *Spool) encode(set *Set) ([]byte, error) {
 	}
 	copy(body[len(headStart):], checksum(body))
 	return body, nil
-}
-
-func encodeDocuments(documents []Document) (encoded []manifestDocument) {
-	for _, d := range documents {
-		encoded = append(encoded, manifestDocument{
-			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filter: hexadecimal(d.Filter),
-			VersionTag: tag(d.VersionTag), DependsOn: tag(d.DependsOn),
-			ETag: d.Validators.ETag, LastModified: d.Validators.LastModified,
-			FetchedAt: d.FetchedAt, Size: d.Content.Size, SHA256: hex.EncodeToString(d.Content.SHA256[:]),
-		})
-	}
-	return encoded
-}
-
-// hexadecimal returns a sum as text; 0 is none.
-func hexadecimal(sum uint64) string {
-	if sum == 0 {
-		return ""
-	}
-	return strconv.FormatUint(sum, 16)
-}
-
-// parseSum reads a sum, which an error names by its place.
-func parseSum(at, text string) (uint64, error) {
-	sum, err := strconv.ParseUint(text, 16, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s is %.80q, want at most 16 hexadecimal digits", at, text)
-	}
-	return sum, nil
-}
-
-func decodeDocuments(at string, encoded []manifestDocument) (documents []Document, err error) {
-	for i, d := range encoded {
-		sum, err := hex.DecodeString(d.SHA256)
-		if err != nil || len(sum) != sha256.Size {
-			return nil, fmt.Errorf("%s[%d]/sha256 is %.80q, want %d hexadecimal digits", at, i, d.SHA256, 2*sha256.Size)
-		}
-		filter, err := parseSum(fmt.Sprintf("%s[%d]/filter", at, i), cmp.Or(d.Filter, "0"))
-		if err != nil {
-			return nil, err
-		}
-		documents = append(documents, Document{
-			Role: d.Role, Name: d.Name, ResourceID: d.ResourceID, MediaType: d.MediaType, Filter: filter,
-			VersionTag: alto.VersionTag(d.VersionTag), DependsOn: alto.VersionTag(d.DependsOn),
-			Validators: alto.Validators{ETag: d.ETag, LastModified: d.LastModified},
-			FetchedAt:  d.FetchedAt, Content: Content{SHA256: [sha256.Size]byte(sum), Size: d.Size},
-		})
-	}
-	return documents, nil
 }
 
 // checksum returns that of a manifest, which is as long as its head at least.
@@ -199,52 +133,17 @@ func (s *Spool) decode(body []byte, sequence uint64) (*Set, error) {
 	if m.Sequence != sequence {
 		return nil, fmt.Errorf("%w: the member sequence is %d, by its name it is %d", ErrDamaged, m.Sequence, sequence)
 	}
-	set, err := m.set()
-	if err != nil {
+	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if m.Source != s.source {
-		return nil, fmt.Errorf("%w, with the network map %s", ErrOtherSource, set.networkMap().Name)
+		return nil, fmt.Errorf("%w, with the network map %s", ErrOtherSource, m.networkMap().Name)
 	}
-	return set, nil
+	return &m.Set, nil
 }
 
-func (m *manifest) set() (*Set, error) {
-	set := &Set{Sequence: m.Sequence, InForce: m.InForce}
-	var err error
-	if set.Documents, err = decodeDocuments("documents", m.Documents); err != nil {
-		return nil, err
-	}
-	for i, x := range m.NotInForce {
-		other := NotInForce{VersionTag: alto.VersionTag(x.VersionTag), Since: x.Since, Reasons: x.Reasons}
-		for j, text := range x.Sums {
-			sum, err := parseSum(fmt.Sprintf("not_in_force[%d]/sums[%d]", i, j), text)
-			if err != nil {
-				return nil, err
-			}
-			other.Sums = append(other.Sums, sum)
-		}
-		if len(other.Sums) == 0 {
-			return nil, fmt.Errorf("not_in_force[%d]/sums is missing", i)
-		}
-		if other.Documents, err = decodeDocuments(fmt.Sprintf("not_in_force[%d]/documents", i), x.Documents); err != nil {
-			return nil, err
-		}
-		if other.Filter, err = parseSum(fmt.Sprintf("not_in_force[%d]/filter", i), cmp.Or(x.Filter, "0")); err != nil {
-			return nil, err
-		}
-		if other.Over, err = time.ParseDuration(cmp.Or(x.Over, "0s")); err != nil || other.Over < 0 {
-			return nil, fmt.Errorf("not_in_force[%d]/over is %.80q, want a duration", i, x.Over)
-		}
-		set.NotInForce = append(set.NotInForce, other)
-	}
-	if err := set.check(); err != nil {
-		return nil, err
-	}
-	return set, nil
-}
-
-// check returns an error unless the documents belong together.
+// check returns an error unless a set can be used: its documents belong together, and
+// the others can be told from it.
 func (s *Set) check() error {
 	var network *Document
 	for i := range s.Documents {
@@ -253,7 +152,7 @@ func (s *Set) check() error {
 		case d.Role != NetworkMap && d.Role != CostMap:
 			return fmt.Errorf("documents[%d]/role is %.80q, want %s or %s", i, d.Role, NetworkMap, CostMap)
 		case d.Content.Size < 0:
-			return fmt.Errorf("documents[%d]/size is %d, want 0 or more", i, d.Content.Size)
+			return fmt.Errorf("documents[%d]/content/size is %d, want 0 or more", i, d.Content.Size)
 		case d.Role == NetworkMap && network != nil:
 			return fmt.Errorf("documents[%d] is a second network map: a set has one", i)
 		case d.Role == NetworkMap && d.VersionTag == alto.VersionTag{}:
@@ -268,6 +167,15 @@ func (s *Set) check() error {
 	for i, d := range s.Documents {
 		if d.Role == CostMap && d.DependsOn != network.VersionTag {
 			return fmt.Errorf("documents[%d]/depends_on is %v, but the network map is %v: they do not belong together", i, d.DependsOn, network.VersionTag)
+		}
+	}
+	for member, x := range map[string]*NotInForce{"aside": s.Aside, "incoming": s.Incoming, "held": s.Held} {
+		switch {
+		case x == nil:
+		case len(x.Sums) == 0:
+			return fmt.Errorf("%s/sums is missing", member)
+		case x.Over < 0 || x.Over == 0 && x == s.Incoming:
+			return fmt.Errorf("%s/over_ns is %d, want 0 or more, and more of what is coming in", member, x.Over)
 		}
 	}
 	return nil

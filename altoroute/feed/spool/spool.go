@@ -34,9 +34,8 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
-// DefaultKeep is how many sets stay on disk where the configuration does not
-// say.
-const DefaultKeep = 3
+// keptSets is how many sets stay on disk, the newest ones.
+const keptSets = 3
 
 // Config says where a source is spooled.
 type Config struct {
@@ -48,8 +47,6 @@ type Config struct {
 	// another one is not used. Only its hash is stored, so that it may hold
 	// credentials.
 	Source string
-	// Keep is how many sets stay on disk, the newest ones. Zero is DefaultKeep.
-	Keep int
 }
 
 // A Spool is the spool of one source. Make it with New. It may be used by many
@@ -58,6 +55,7 @@ type Spool struct {
 	cfg    Config
 	source string // hash of Config.Source
 	disk   disk
+	keep   int // keptSets; fewer in tests
 
 	committing sync.Mutex // held while a set is written and old ones are removed
 
@@ -70,17 +68,12 @@ type Spool struct {
 
 // New returns a Spool. It does no I/O.
 func New(cfg Config) (*Spool, error) {
-	switch {
-	case cfg.Folder == "":
+	if cfg.Folder == "" {
 		return nil, errors.New("a spool needs a folder")
-	case cfg.Keep < 0:
-		return nil, fmt.Errorf("a spool cannot keep %d sets: name 1 or more, or 0 for %d", cfg.Keep, DefaultKeep)
-	case cfg.Keep == 0:
-		cfg.Keep = DefaultKeep
 	}
 	sum := sha256.Sum256([]byte(cfg.Source))
 	return &Spool{
-		cfg: cfg, source: hex.EncodeToString(sum[:]), disk: realDisk{},
+		cfg: cfg, source: hex.EncodeToString(sum[:]), disk: realDisk{}, keep: keptSets,
 		temps: make(map[string]bool), kept: make(map[Content][]*Writer),
 		held: make(map[Content]int), damaged: make(map[Content]bool),
 	}, nil
@@ -89,32 +82,42 @@ func New(cfg Config) (*Spool, error) {
 // A Set is documents that belong together, on disk. It is not to be changed.
 type Set struct {
 	// Sequence tells sets apart and grows from each to the next. It is 1 or more.
-	Sequence uint64
+	Sequence uint64 `json:"sequence"`
 	// InForce is when the set came in force.
-	InForce time.Time
+	InForce time.Time `json:"in_force"`
 	// Documents are in the order in which they were committed.
-	Documents []Document
-	// NotInForce is what the source had last that was not let in.
-	NotInForce []NotInForce
+	Documents []Document `json:"documents"`
+	// Others are what the source had besides, so that a restart does not change that.
+	Others
 }
 
-// NotInForce is a set of the source that is not in force, or not for all content yet, so
-// that a restart does not change that.
+// Others are the sets of a source that are not in force, or not for all content yet; nil
+// where there is none.
+type Others struct {
+	// Aside was put aside by hand.
+	Aside *NotInForce `json:"aside,omitempty"`
+	// Incoming comes in force by degrees.
+	Incoming *NotInForce `json:"incoming,omitempty"`
+	// Held is not let in yet.
+	Held *NotInForce `json:"held,omitempty"`
+}
+
+// NotInForce is a set that is not in force, or not for all content yet.
 type NotInForce struct {
 	// VersionTag is that of its network map.
-	VersionTag alto.VersionTag
+	VersionTag alto.VersionTag `json:"version_tag"`
 	// Sums tell its content from any other: one for each of its documents.
-	Sums []uint64
+	Sums []Sum `json:"sums"`
 	// Filter tells what costs were asked for; 0 is all.
-	Filter uint64
+	Filter Sum `json:"filter,omitzero"`
 	// Since is when it was first kept out, or when it began to come in.
-	Since time.Time
-	// Over is how long it takes to come in. It is 0 of what does not.
-	Over time.Duration
-	// Reasons are why it is held. There are none where it was put aside by hand.
-	Reasons []string
+	Since time.Time `json:"since"`
+	// Over is how long it takes to come in, where it does.
+	Over time.Duration `json:"over_ns,omitzero"`
+	// Reasons are why it is held.
+	Reasons []string `json:"reasons,omitempty"`
 	// Documents are its own, where they are at hand and it may come in.
-	Documents []Document
+	Documents []Document `json:"documents,omitempty"`
 }
 
 // Role is what a document is in its set.
@@ -128,35 +131,35 @@ const (
 
 // A Document is what is known of one document of a set besides its content.
 type Document struct {
-	Role Role
+	Role Role `json:"role"`
 	// Name is a path or a URL, without credentials: it is stored as it is.
-	Name string
+	Name string `json:"name"`
 	// ResourceID is the id in the server's directory; empty for files.
-	ResourceID string
-	MediaType  string
+	ResourceID string `json:"resource_id,omitempty"`
+	MediaType  string `json:"media_type,omitempty"`
 	// Filter tells which rows a cost map has that were asked for (RFC 7285 §11.3.2); 0
 	// is all.
-	Filter uint64
+	Filter Sum `json:"filter,omitzero"`
 	// VersionTag is that of the document (RFC 7285 §10.3). Only a network map
 	// must have one.
-	VersionTag alto.VersionTag
+	VersionTag alto.VersionTag `json:"version_tag,omitzero"`
 	// DependsOn is the version of the network map that a cost map is for (RFC
 	// 7285 §10.3). Of a network map it is zero.
-	DependsOn alto.VersionTag
+	DependsOn alto.VersionTag `json:"depends_on,omitzero"`
 	// Validators are for the next request. One that is no UTF-8 is not stored.
-	Validators alto.Validators
+	Validators alto.Validators `json:"validators,omitzero"`
 	// FetchedAt is when the content was last read from the source or found to be
 	// the current one.
-	FetchedAt time.Time
+	FetchedAt time.Time `json:"fetched_at"`
 	// Content is what [Writer.Keep] returned, or that of a document of a set.
-	Content Content
+	Content Content `json:"content"`
 }
 
 // Content names the content of a document. Two documents have the same one if
 // and only if these are equal by ==.
 type Content struct {
-	SHA256 [sha256.Size]byte
-	Size   int64 // in bytes, decompressed
+	SHA256 Hash  `json:"sha256"`
+	Size   int64 `json:"size"` // in bytes, decompressed
 }
 
 func (c Content) file() string {
@@ -190,10 +193,15 @@ func (s *Spool) Sets() (sets []*Set, unusable []error) {
 // all returns the documents of a set, and of what is not in force beside it.
 func (s *Set) all() []Document {
 	all := slices.Clone(s.Documents)
-	for _, x := range s.NotInForce {
+	for _, x := range s.each() {
 		all = append(all, x.Documents...)
 	}
 	return all
+}
+
+// each returns those that there are.
+func (o *Others) each() []*NotInForce {
+	return slices.DeleteFunc([]*NotInForce{o.Aside, o.Incoming, o.Held}, func(x *NotInForce) bool { return x == nil })
 }
 
 // complete returns an error unless there is a file for each document of a set.
@@ -291,9 +299,9 @@ func (s *Spool) cannotWrite(err error) error {
 	return fmt.Errorf("%s: the maps cannot be spooled: %w: what was spooled before stays; see that the folder can be written to and has room", s.cfg.Folder, pathless(err))
 }
 
-// sameDocuments reports whether two sets differ in nothing but where they were
+// sameButForOrigin reports whether two sets differ in nothing but where they were
 // found, and when: several servers of a source have the same at other URLs.
-func sameDocuments(a, b []Document) bool {
+func sameButForOrigin(a, b []Document) bool {
 	return slices.EqualFunc(a, b, func(a, b Document) bool {
 		return a.Role == b.Role && a.VersionTag == b.VersionTag && a.DependsOn == b.DependsOn && a.Content == b.Content
 	})

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
@@ -96,13 +95,13 @@ func BenchmarkWorld(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			write(b)
-			if _, err := s.Commit([]Document{d}, time.Now()); err != nil {
+			if _, err := commit(s, []Document{d}, Others{}); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	write(b)
-	if _, err := s.Commit([]Document{d}, time.Now()); err != nil {
+	if _, err := commit(s, []Document{d}, Others{}); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("read", func(b *testing.B) {
