@@ -73,7 +73,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	eventually(t, "the first maps are in force", func() bool { return c.source("isp").State == "fresh" })
-	must(t, caddy.Load(c.config(loud+`
+	must(t, c.run(loud+`
 	events {
 		on alto_map_updated record
 		on alto_map_held record
@@ -84,7 +84,7 @@ func TestEvents(t *testing.T) {
 		spool off
 	}
 	edge fra https://fra.cdn.example.net cc-de
-	edge par https://par.cdn.example.net cc-fr`, strings.ReplaceAll(video, "{{pool}}", "")), true))
+	edge par https://par.cdn.example.net cc-fr`, strings.ReplaceAll(video, "{{pool}}", "")))
 
 	server.Publish(guidance("2"))
 	next("alto_map_updated isp 2")
@@ -106,11 +106,11 @@ func TestEvents(t *testing.T) {
 func TestEventsInOrder(t *testing.T) {
 	f := newFolder(t)
 	c := start(t, f, smallest, "")
-	must(t, caddy.Load(c.config(loud+`
+	must(t, c.run(loud+`
 	events {
 		on alto_map_updated record
 	}
-	`, smallest, strings.ReplaceAll(video, "{{pool}}", "")), true))
+	`, smallest, strings.ReplaceAll(video, "{{pool}}", "")))
 	next := 0
 	happen := func(n int) {
 		for range n {

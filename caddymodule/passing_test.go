@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
@@ -104,7 +103,7 @@ func TestLogAfterARejectedStart(t *testing.T) {
 	site := "http://" + taken.Addr().String() + " {\naltoroute\n}\n" // which Caddy cannot listen on
 	// Apps start in random order.
 	for range 8 {
-		if err := caddy.Load(c.config(options, smallest, site), true); err == nil {
+		if err := c.run(options, smallest, site); err == nil {
 			t.Fatal("a taken address was accepted")
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,7 +26,13 @@ import (
 type running struct {
 	*folder
 	admin, sites *http.Client
+	loads        atomic.Int64 // configurations that came in force
 }
+
+// socket returns the path of the sites' socket. Each configuration has one of its
+// own: on a socket that two share, the earlier one may take one connection more
+// after a reload.
+func (c *running) socket(load int64) string { return c.file(fmt.Sprintf("http%d.sock", load)) }
 
 // loud are the options of a running Caddy. Whoever asks by a socket may say
 // which client it stands for.
@@ -43,7 +51,7 @@ const loud = `
 // video is a site that uses the pool video, or the only one.
 const video = `
 http:// {
-	bind unix/{{dir}}/http.sock
+	bind unix/{{socket}}
 	log
 	altoroute {{pool}}
 }
@@ -51,15 +59,16 @@ http:// {
 
 func start(t *testing.T, f *folder, ours, pool string) *running {
 	t.Helper()
-	client := func(socket string) *http.Client {
+	client := func(socket func() string) *http.Client {
 		return &http.Client{
 			Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", f.file(socket))
+				return new(net.Dialer).DialContext(ctx, "unix", socket())
 			}},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
-	c := &running{folder: f, admin: client("admin.sock"), sites: client("http.sock")}
+	c := &running{folder: f, admin: client(func() string { return f.file("admin.sock") })}
+	c.sites = client(func() string { return c.socket(c.loads.Load()) })
 	wasReady.Store(false)
 	t.Cleanup(func() {
 		must(t, caddy.Load([]byte(`{"admin": {"disabled": true}, "logging": {"logs": {"default": {"writer": {"output": "discard"}}}}}`), true))
@@ -78,7 +87,18 @@ func start(t *testing.T, f *folder, ours, pool string) *running {
 // load puts another configuration in force, as `caddy reload` does.
 func (c *running) load(ours, pool string) error {
 	c.t.Helper()
-	return caddy.Load(c.config(loud, ours, strings.ReplaceAll(video, "{{pool}}", pool)), true)
+	return c.run(loud, ours, strings.ReplaceAll(video, "{{pool}}", pool))
+}
+
+// run puts a configuration of these options and this site in force.
+func (c *running) run(options, ours, site string) error {
+	c.t.Helper()
+	next := c.loads.Load() + 1
+	err := caddy.Load(c.config(options, ours, strings.ReplaceAll(site, "{{socket}}", c.socket(next))), true)
+	if err == nil {
+		c.loads.Store(next)
+	}
+	return err
 }
 
 // goroutines returns how many goroutines run functions of these names.

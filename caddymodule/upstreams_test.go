@@ -247,7 +247,7 @@ func (c *running) answer() string {
 // proxying is a site that asks the edges itself.
 const proxying = `
 http:// {
-	bind unix/{{dir}}/http.sock
+	bind unix/{{socket}}
 	log
 	header >X-Edge {http.altoroute.edge}
 	reverse_proxy {{upstreams}} {
@@ -259,7 +259,7 @@ http:// {
 func (c *running) proxy(ours, upstreams, options string) {
 	c.t.Helper()
 	site := strings.NewReplacer("{{upstreams}}", upstreams, "{{options}}", options).Replace(proxying)
-	must(c.t, caddy.Load(c.config(loud, ours, site), true))
+	must(c.t, c.run(loud, ours, site))
 }
 
 // reverse_proxy answers from the cheapest edge, and from the next when that is
