@@ -4,8 +4,10 @@
 package feed
 
 import (
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,6 +53,7 @@ func TestColdStartOnTheWorldMap(t *testing.T) {
 	}
 	inSpool := func() Config {
 		c := cfg
+		c.Files = slices.Clone(cfg.Files)
 		var err error
 		if c.Spool, err = spool.New(spool.Config{Folder: filepath.Join(dir, "spool"), Source: "world"}); err != nil {
 			t.Fatal(err)
@@ -66,20 +69,19 @@ func TestColdStartOnTheWorldMap(t *testing.T) {
 	if len(f.Versions()) != 1 {
 		t.Fatal("nothing is in the spool")
 	}
-	shortest := func(n int, of func() time.Duration) time.Duration {
-		best := of()
-		for range n - 1 {
-			best = min(best, of())
-		}
-		return best
+	gone := inSpool()
+	for i, file := range gone.Files {
+		gone.Files[i] = file + ".gone"
 	}
-	files := shortest(3, func() time.Duration { took, _ := start(cfg); return took })
-	for _, file := range cfg.Files {
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
+	// The shortest of some counts, and more of them where somebody else keeps the
+	// machine busy.
+	files, spooled := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	for round := 0; round < 3 || round < 12 && spooled > files*3/2; round++ {
+		took, _ := start(cfg)
+		files = min(files, took)
+		took, _ = start(gone)
+		spooled = min(spooled, took)
 	}
-	spooled := shortest(3, func() time.Duration { took, _ := start(inSpool()); return took })
 	t.Logf("from files %s, from the spool %s: %.2f times that", files, spooled, float64(spooled)/float64(files))
 	if spooled > files*3/2 {
 		t.Errorf("the spool takes %s, the files %s", spooled, files)
