@@ -96,14 +96,18 @@ type edgeState struct {
 	// drains, as the greatest draw that passes.
 	open uint64
 	// capacity in requests per second, this router's part; +Inf where none is
-	// known.
+	// known. While it comes or goes, a share of it.
 	capacity float64
+	byLoad   bool // it is what a load says, not what was configured or told
 	noting   bool // the drain notes what the edge is asked for
 	ramping  bool // it came back a moment ago
 	calm     bool // nothing speaks against it for anybody
 }
 
 const fullyOpen = math.MaxUint64
+
+// share returns the share of the content that the edge takes, from 0 to 1.
+func (s *edgeState) share() float64 { return float64(s.open) / fullyOpen }
 
 // openTo returns the greatest draw that passes of a share from 0 to 1.
 func openTo(share float64) uint64 {
@@ -261,13 +265,11 @@ func (e *knownEdge) state(now time.Time, ramp time.Duration, capacity float64) e
 		open = min(open, s.drain.left(now))
 	}
 	s.open = openTo(open)
-	// What it has at present, before what it once was said to have.
-	if s.capacity = cmp.Or(set.Capacity, is.Capacity, capacity, math.Inf(1)); open < 1 && !math.IsInf(s.capacity, 1) {
-		// It comes and goes by its capacity then, not by content.
+	// What it has at present, before what it once was said to have. What others have
+	// too much of it takes in the same degree as its own content.
+	s.capacity = cmp.Or(set.Capacity, is.Capacity, capacity, math.Inf(1))
+	if !math.IsInf(s.capacity, 1) {
 		s.capacity *= open
-		if open > 0 {
-			s.open = fullyOpen
-		}
 	}
 	s.calm = (s.mode == Auto && is.IPv4 != Down && is.IPv6 != Down || s.mode == ForcedUp) && s.open == fullyOpen
 	return s

@@ -19,10 +19,12 @@ type contest struct {
 	place  *Place       // of the client, nil where it is not known or nobody asks
 	pinned int32        // the edge to which the client is pinned, -1 for none
 	key    uint64       // of the content
+	kind   kind         // of the request, its classes only where somebody measures
 	bidKey uint64       // the same, or that of a part of the clients where it is hot
 	seen   *[]candidate // nil on the request path
 
 	overlooked fault     // and all that are less severe
+	falls      int32     // the winner by cost alone
 	winner     int32     // -1 as long as nobody was eligible
 	division   *division // of what falls to the winner by cost, nil where it is whole
 	bid        bid
@@ -125,8 +127,9 @@ func (c *contest) overflow(d *division) {
 		if e == c.winner {
 			return
 		}
-		fault := c.fault(e)
-		if fault == noFault || fault == isDown && c.plan.pools[c.pool.index].inPanic {
+		// An edge with a limit comes back by its capacity here, not by content.
+		switch fault := c.fault(e); {
+		case fault == noFault, fault == notBack, fault == isDown && c.plan.pools[c.pool.index].inPanic:
 			c.winner, c.cost, c.reason = e, c.at.cost(e), Overflow
 			return
 		}
@@ -311,7 +314,7 @@ func (c *contest) decision() Decision {
 	at := &c.at
 	d := Decision{
 		Pool: c.pool.Name, Reason: NoEdge, Cost: math.NaN(), How: at.how, Place: c.place,
-		client: c.query.Client, key: c.key, kind: kindOf(c.query.Client, c.query.HTTPS), pool: c.pool.index, edge: c.winner, slot: -1, division: c.division,
+		client: c.query.Client, key: c.key, kind: c.kind, pool: c.pool.index, falls: c.falls, edge: c.winner, slot: -1, division: c.division,
 	}
 	if at.guidance != nil {
 		d.slot, d.pid = int32(at.guidance.slot), at.pid //nolint:gosec // a handful

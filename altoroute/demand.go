@@ -4,34 +4,32 @@
 package altoroute
 
 import (
-	"encoding/binary"
+	"cmp"
 	"math"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
-// A meter measures what a pool is asked for, and by whom. Requests only add to
-// its counters; the rest is for whoever holds the Router's mutex. Pools without
-// an edge of limited capacity have none.
+// A meter measures what a pool is asked for, by whom, and where that falls.
+// Requests only add to its counters; the rest is for whoever holds the Router's
+// mutex. Pools without an edge of limited capacity have none.
 type meter struct {
-	asked    []*pidMeter    // as the plan's guidance; nil where there is none
-	unplaced [kinds]counter // of clients without a PID
-	pinned   []counter      // by edge
-	sent     []counter      // by edge
+	asked    []*pidMeter // as the plan's guidance; nil where there is none
+	unplaced falls       // of clients without a PID
+	trends   []trend     // by edge, of what falls to it
+	pinned   []counter   // by edge
+	sent     []counter   // by edge
 	keys     *keyMeter
 
 	readAt time.Time     // the counters were last read, or begun
 	age    time.Duration // how long the rates have been measured
 }
 
-// pidMeter counts by the client PIDs of one network map, and in each by kind.
+// pidMeter counts by the client PIDs of one network map.
 type pidMeter struct {
 	network *NetworkMap
-	pids    [][kinds]counter
+	pids    []falls
 }
 
 // A counter counts requests. The rate, per second, is what was counted until the
@@ -41,6 +39,69 @@ type counter struct {
 	rate  float64
 }
 
+// falls counts requests by the edge to which their content falls by cost alone,
+// and by their kind. That is the one thing that the contest knows and costs do
+// not tell: an edge may refuse some of the content, because of what it serves or
+// while it comes or goes. A list never changes, the next one may have more.
+type falls struct{ list atomic.Pointer[[]fall] }
+
+type fall struct {
+	edge int32
+	kind kind
+	*counter
+}
+
+func (a fall) compare(b fall) int {
+	return cmp.Or(cmp.Compare(a.edge, b.edge), cmp.Compare(a.kind, b.kind))
+}
+
+// all returns the counters, by edge and kind.
+func (f *falls) all() []fall {
+	if list := f.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// of returns one counter. It waits for nobody, and allocates only for the first
+// request of its like.
+func (f *falls) of(edge int32, k kind) *counter {
+	want := fall{edge: edge, kind: k}
+	for {
+		list := f.list.Load()
+		var all []fall
+		if list != nil {
+			all = *list
+		}
+		i, found := slices.BinarySearchFunc(all, want, fall.compare)
+		if found {
+			return all[i].counter
+		}
+		if more := insert(all, i, want); f.list.CompareAndSwap(list, more) {
+			return (*more)[i].counter
+		}
+	}
+}
+
+func insert(all []fall, i int, f fall) *[]fall {
+	f.counter = new(counter)
+	more := slices.Insert(slices.Clone(all), i, f)
+	return &more
+}
+
+// forget removes the counters that have nothing to tell. What is being counted
+// at this moment may be lost with them.
+func (f *falls) forget() {
+	none := func(f fall) bool { return f.rate < forgotten && f.count.Load() == 0 }
+	if list := f.list.Load(); list != nil && slices.ContainsFunc(*list, none) {
+		less := slices.DeleteFunc(slices.Clone(*list), none)
+		f.list.CompareAndSwap(list, &less)
+	}
+}
+
+// forgotten is in requests per second: one request more than a minute ago.
+const forgotten = 1e-4
+
 // memory is the time over which rates are averaged: long enough for chance to
 // even out, short enough to see an evening come.
 const memory = 10 * time.Second
@@ -48,36 +109,45 @@ const memory = 10 * time.Second
 func newMeter(now time.Time, edges int, guidance []*guidance) *meter {
 	m := &meter{
 		readAt: now,
-		asked:  make([]*pidMeter, len(guidance)), pinned: make([]counter, edges), sent: make([]counter, edges),
+		asked:  make([]*pidMeter, len(guidance)), trends: make([]trend, edges), pinned: make([]counter, edges), sent: make([]counter, edges),
 		keys: new(keyMeter),
 	}
 	for i, g := range guidance {
-		m.asked[i] = newPIDMeter(g)
+		m.asked[i] = newPIDMeter(g, sameEdge)
 	}
 	return m
 }
 
 // newPIDMeter returns a meter of a source's clients. PIDs of the same names
-// are asked for as before.
-func newPIDMeter(g *guidance, before ...*pidMeter) *pidMeter {
+// are asked for as before, of edges that may have another index.
+func newPIDMeter(g *guidance, index func(int32) (int32, bool), before ...*pidMeter) *pidMeter {
 	if g == nil {
 		return nil
 	}
 	n := g.maps.Network
-	made := &pidMeter{network: n, pids: make([][kinds]counter, n.PIDs())}
+	made := &pidMeter{network: n, pids: make([]falls, n.PIDs())}
 	for _, b := range before {
 		if b == nil {
 			continue
 		}
 		for pid := range b.pids {
 			if to := n.pid(b.network.names[pid]); to != noPID {
-				for k := range b.pids[pid] {
-					made.pids[to][k].rate += b.pids[pid][k].rate
-				}
+				made.pids[to].add(&b.pids[pid], index)
 			}
 		}
 	}
 	return made
+}
+
+func sameEdge(e int32) (int32, bool) { return e, true }
+
+// add adds the rates of others.
+func (f *falls) add(more *falls, index func(int32) (int32, bool)) {
+	for _, x := range more.all() {
+		if e, ok := index(x.edge); ok {
+			f.of(e, x.kind).rate += x.rate
+		}
+	}
 }
 
 // follow returns a meter for new guidance in the first of the slots that are
@@ -94,9 +164,10 @@ func (m *meter) follow(gone []int, g *guidance) *meter {
 		before = append(before, m.asked[slot])
 		next.asked[slot] = nil
 	}
-	next.asked[gone[0]] = newPIDMeter(g, before...)
+	next.asked[gone[0]] = newPIDMeter(g, sameEdge, before...)
 	next.keys, next.age = m.keys, m.age
-	copyRates(next.unplaced[:], m.unplaced[:])
+	next.unplaced.add(&m.unplaced, sameEdge)
+	copy(next.trends, m.trends)
 	copyRates(next.pinned, m.pinned)
 	copyRates(next.sent, m.sent)
 	return next
@@ -112,14 +183,28 @@ func copyRates(to, from []counter) {
 func (m *meter) count(d *Decision) {
 	m.sent[d.edge].count.Add(1)
 	m.keys.add(d.key)
-	switch {
-	case d.Reason == Pinned:
+	if d.Reason == Pinned {
 		m.pinned[d.edge].count.Add(1)
-	case d.slot < 0 || m.asked[d.slot] == nil || int(d.pid) >= len(m.asked[d.slot].pids):
-		m.unplaced[d.kind].count.Add(1)
-	default:
-		m.asked[d.slot].pids[d.pid][d.kind].count.Add(1)
+		return
 	}
+	of := &m.unplaced
+	if d.slot >= 0 {
+		of = &m.asked[d.slot].pids[d.pid]
+	}
+	of.of(d.falls, d.kind).count.Add(1)
+}
+
+// each calls a function with the counters of each PID, and of those without one.
+func (m *meter) each(do func(slot int, pid pidIndex, of *falls)) {
+	for slot, p := range m.asked {
+		if p == nil {
+			continue
+		}
+		for pid := range p.pids {
+			do(slot, pidIndex(pid), &p.pids[pid])
+		}
+	}
+	do(-1, noPID, &m.unplaced)
 }
 
 // read turns what was counted since the last reading into rates.
@@ -133,107 +218,63 @@ func (m *meter) read(now time.Time) {
 	seconds, weight := elapsed.Seconds(), 0.0
 	if known {
 		m.age += elapsed
-		// A mean of all there is until that is as long as the memory.
-		weight = max(1-math.Exp(-seconds/memory.Seconds()), min(seconds/m.age.Seconds(), 1))
+		weight = weightOf(seconds, m.age)
 	}
-	all := func(counters []counter) {
+	for _, counters := range [...][]counter{m.sent, m.pinned} {
 		for i := range counters {
 			c := &counters[i]
 			c.rate += weight * (float64(c.count.Swap(0))/seconds - c.rate)
 		}
 	}
-	all(m.sent)
-	all(m.pinned)
-	all(m.unplaced[:])
-	for _, p := range m.asked {
-		if p == nil {
-			continue
-		}
-		for pid := range p.pids {
-			all(p.pids[pid][:])
-		}
-	}
+	m.readFalls(elapsed, known)
 	m.keys.read(seconds)
 }
 
-// A keyMeter finds the content that is asked for most, in little space: each
-// cell holds one key and the votes it has over all the others that share the
-// cell (Boyer and Moore, 1981). A key that is most of its cell stays in it,
-// and its votes are at most what it was asked for.
-type keyMeter struct {
-	cells [keyCells]struct{ key, votes atomic.Uint64 }
-	rates [keyCells]float64 // of the key in the cell
-	of    [keyCells]uint64
+// weightOf returns how much the last seconds count beside the time before: a mean
+// of all there is until that is as long as the memory.
+func weightOf(seconds float64, age time.Duration) float64 {
+	return max(1-math.Exp(-seconds/memory.Seconds()), min(seconds/age.Seconds(), 1))
 }
 
-const keyCells = 1 << 14
-
-// add counts a request for a key. Two at the same moment may lose a vote, which
-// costs nothing.
-func (m *keyMeter) add(key uint64) {
-	cell := &m.cells[key%keyCells]
-	switch votes := cell.votes.Load(); {
-	case cell.key.Load() == key:
-		cell.votes.Add(1)
-	case votes == 0:
-		cell.key.Store(key)
-		cell.votes.Store(1)
-	default:
-		cell.votes.CompareAndSwap(votes, votes-1)
-	}
-}
-
-// read turns votes into rates. Half of the votes stay, so that a key does not
-// lose its cell to the first request after a reading: a key that gets as many
-// votes each time has twice as many in the end.
-func (m *keyMeter) read(seconds float64) {
-	weight := min(seconds/keyMemory, 1)
-	for i := range m.cells {
-		cell := &m.cells[i]
-		key, votes := cell.key.Load(), cell.votes.Load()
-		cell.votes.Store(votes / 2)
-		if key != m.of[i] {
-			m.of[i], m.rates[i] = key, 0
+// readFalls reads what falls to the edges. How long is remembered goes by the edge:
+// what falls to it as a whole says first that times have changed.
+func (m *meter) readFalls(elapsed time.Duration, known bool) {
+	seconds := elapsed.Seconds()
+	counted := make([]float64, len(m.trends))
+	m.each(func(_ int, _ pidIndex, of *falls) {
+		for _, f := range of.all() {
+			counted[f.edge] += float64(f.count.Load())
 		}
-		m.rates[i] += weight * (float64(votes)/2/seconds - m.rates[i])
-	}
-}
-
-// keyMemory is in seconds. A key must not be taken for hot by two requests at
-// a time.
-const keyMemory = 5
-
-// hot returns the keys that are asked for more often than the limit, in
-// requests per second. One that was hot stays so until it is half as frequent.
-func (m *keyMeter) hot(limit float64, before map[uint64]bool) map[uint64]bool {
-	var keys map[uint64]bool
-	limit = max(limit, minHot)
-	for i, key := range m.of {
-		if m.rates[i] > limit || m.rates[i] > limit/2 && before[key] {
-			if keys == nil {
-				keys = make(map[uint64]bool)
-			}
-			keys[key] = true
+	})
+	follows := make([]struct{ factor, weight float64 }, len(m.trends))
+	for e := range m.trends {
+		if known {
+			follows[e].factor, follows[e].weight = m.trends[e].read(counted[e]/seconds, elapsed)
+		} else {
+			follows[e].factor = 1
 		}
+		m.trends[e].rate = 0
 	}
-	return keys
+	m.each(func(_ int, _ pidIndex, of *falls) {
+		for _, f := range of.all() {
+			how := &follows[f.edge]
+			f.rate *= how.factor
+			f.rate += how.weight * (float64(f.count.Swap(0))/seconds - f.rate)
+			m.trends[f.edge].rate += f.rate
+		}
+		of.forget()
+	})
 }
 
-// minHot is in requests per second: what is rarer is not worth a second copy,
-// and its rate is half chance.
-const minHot = 2
-
-// scatter returns a key of its own for each part of the address space, by
-// which content that is too hot for one edge goes to several: a /24 or a /48.
-func scatter(key uint64, client netip.Addr) uint64 {
-	bits := 48
-	if client.Is4() {
-		bits = 24
+// scale takes it that other shares of the content fall to edges from now on.
+func (m *meter) scale(factor []float64) {
+	m.each(func(_ int, _ pidIndex, of *falls) {
+		for _, f := range of.all() {
+			f.rate *= factor[f.edge]
+		}
+	})
+	for e := range m.trends {
+		m.trends[e].rate *= factor[e]
+		m.trends[e].last *= factor[e]
 	}
-	network, _ := client.Prefix(bits)
-	b := network.Addr().As16()
-	var seeded [24]byte
-	copy(seeded[:], b[:])
-	binary.LittleEndian.PutUint64(seeded[16:], key)
-	return xxhash.Sum64(seeded[:])
 }

@@ -62,56 +62,91 @@ func (d *division) share(edge int32) float64 {
 // second, has about a hundred parts after minutes, and not many more then.
 const maxParts = 1000
 
+// An amount is what an edge has, or is to have, of a load.
+type amount struct {
+	edge int32
+	rate float64
+}
+
 // divide returns the division in which each edge has its share of a flow, made
 // of the present one by moving no more than that takes. It is nil where the
 // edge to which the content falls has all of it. The present division may be
-// nil, which means the same.
-func (d *division) divide(falls int32, flow []float64) *division {
+// nil, which means the same. The flow is in the order of edges, each of them once.
+func (d *division) divide(falls int32, flow []amount) *division {
 	shares := toWhole(flow)
-	if len(shares) == 0 || shares[falls] == whole {
+	if len(shares) == 0 || shares.of(falls) == whole {
 		return nil
 	}
-	var parts []part
-	if d == nil {
-		parts = []part{{whole, falls}}
-	} else {
-		parts = slices.Clone(d.parts)
+	parts := []part{{whole, falls}}
+	if d != nil {
+		parts = d.parts
 	}
-	parts = give(parts, shares)
-	if len(parts) > maxParts {
+	if parts = give(parts, shares); len(parts) > maxParts {
 		parts = layOut(falls, shares)
 	}
 	return &division{falls, parts}
 }
 
+// A due is an edge's share of the whole.
+type due struct {
+	edge  int32
+	share uint64
+}
+
+// dues are in the order of edges.
+type dues []due
+
+func (s dues) find(edge int32) (i int, ok bool) {
+	return slices.BinarySearchFunc(s, edge, func(d due, e int32) int { return cmp.Compare(d.edge, e) })
+}
+
+func (s dues) of(edge int32) uint64 {
+	if i, ok := s.find(edge); ok {
+		return s[i].share
+	}
+	return 0
+}
+
+// take takes as much as there is of an edge's share, up to a size.
+func (s dues) take(edge int32, size uint64) uint64 {
+	i, ok := s.find(edge)
+	if !ok {
+		return 0
+	}
+	size = min(size, s[i].share)
+	s[i].share -= size
+	return size
+}
+
 // toWhole scales amounts so that they add up to a whole, nil if they are none.
 // What would be less than a millionth is rounded away.
-func toWhole(flow []float64) []uint64 {
+func toWhole(flow []amount) dues {
 	var sum float64
 	largest := 0
-	for e, x := range flow {
-		if sum += x; x > flow[largest] {
-			largest = e
+	for i, x := range flow {
+		if sum += x.rate; x.rate > flow[largest].rate {
+			largest = i
 		}
 	}
 	if !(sum > 0) {
 		return nil
 	}
-	shares, left := make([]uint64, len(flow)), uint64(whole)
-	for e, x := range flow {
-		if share := uint64(math.Floor(x / sum * whole)); e != largest && share > whole/1_000_000 {
-			shares[e] = share
+	shares, left := make(dues, len(flow)), uint64(whole)
+	for i, x := range flow {
+		shares[i].edge = x.edge
+		if share := uint64(math.Floor(x.rate / sum * whole)); i != largest && share > whole/1_000_000 {
+			shares[i].share = share
 			left -= share
 		}
 	}
-	shares[largest] = left
+	shares[largest].share = left
 	return shares
 }
 
 // give has every edge that has more than its share give the rest to those that
 // have less. It gives its smallest parts first, and to a neighbour where that
 // misses something, so that parts do not become ever more and smaller.
-func give(parts []part, shares []uint64) []part {
+func give(parts []part, shares dues) []part {
 	missing := slices.Clone(shares) // of what is due to each edge, what it does not have yet
 	kept := keep(parts, missing)
 	var made []part
@@ -127,22 +162,17 @@ func give(parts []part, shares []uint64) []part {
 	begin := uint64(0)
 	for i, p := range parts {
 		add(kept[i], p.edge)
-		for free := p.end - begin - kept[i]; free > 0; {
-			to := p.edge // misses nothing: it gives
-			if i+1 < len(parts) && missing[parts[i+1].edge] > 0 {
+		for free := p.end - begin - kept[i]; free > 0; { // its edge misses nothing: it gives
+			var to int32
+			if i+1 < len(parts) && missing.of(parts[i+1].edge) > 0 {
 				to = parts[i+1].edge
-			} else if len(made) > 0 && missing[made[len(made)-1].edge] > 0 {
+			} else if len(made) > 0 && missing.of(made[len(made)-1].edge) > 0 {
 				to = made[len(made)-1].edge
 			} else {
-				for e := range missing {
-					if missing[e] > missing[to] {
-						to = int32(e)
-					}
-				}
+				to = missing.most()
 			}
-			size := min(free, missing[to])
+			size := missing.take(to, free)
 			add(size, to)
-			missing[to] -= size
 			free -= size
 		}
 		begin = p.end
@@ -150,9 +180,20 @@ func give(parts []part, shares []uint64) []part {
 	return made
 }
 
+// most returns the edge with the largest share.
+func (s dues) most() int32 {
+	most := 0
+	for i := range s {
+		if s[i].share > s[most].share {
+			most = i
+		}
+	}
+	return s[most].edge
+}
+
 // keep returns how much of each part stays with its edge, the largest parts
 // first, and takes that off what its edge misses.
-func keep(parts []part, missing []uint64) []uint64 {
+func keep(parts []part, missing dues) []uint64 {
 	size := func(i int) uint64 {
 		if i == 0 {
 			return parts[0].end
@@ -166,9 +207,7 @@ func keep(parts []part, missing []uint64) []uint64 {
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
 	kept := make([]uint64, len(parts))
 	for _, i := range order {
-		edge := parts[i].edge
-		kept[i] = min(size(i), missing[edge])
-		missing[edge] -= kept[i]
+		kept[i] = missing.take(parts[i].edge, size(i))
 	}
 	return kept
 }
@@ -182,17 +221,46 @@ func end(parts []part) uint64 {
 
 // layOut returns a division with one part for each edge, the one to which the
 // content falls first.
-func layOut(falls int32, shares []uint64) []part {
-	parts := []part{{shares[falls], falls}}
-	if shares[falls] == 0 {
-		parts = nil
+func layOut(falls int32, shares dues) []part {
+	var parts []part
+	if first := shares.of(falls); first > 0 {
+		parts = []part{{first, falls}}
 	}
-	for e, share := range shares {
-		if share > 0 && int32(e) != falls {
-			parts = append(parts, part{end(parts) + share, int32(e)})
+	for _, s := range shares {
+		if s.share > 0 && s.edge != falls {
+			parts = append(parts, part{end(parts) + s.share, s.edge})
 		}
 	}
 	return parts
+}
+
+// amounts returns what each edge has of a load that falls to one of them, of which
+// the division, or nil, is. It is in the order of edges.
+func (d *division) amounts(falls int32, rate float64) []amount {
+	if d == nil {
+		return []amount{{falls, rate}}
+	}
+	var of []amount
+	begin := uint64(0)
+	for _, p := range d.parts {
+		of = append(of, amount{p.edge, rate * float64(p.end-begin) / whole})
+		begin = p.end
+	}
+	return sum(of)
+}
+
+// sum adds up what each edge has, in the order of edges.
+func sum(of []amount) []amount {
+	slices.SortStableFunc(of, func(a, b amount) int { return cmp.Compare(a.edge, b.edge) })
+	made := of[:0]
+	for _, x := range of {
+		if n := len(made); n > 0 && made[n-1].edge == x.edge {
+			made[n-1].rate += x.rate
+		} else {
+			made = append(made, x)
+		}
+	}
+	return made
 }
 
 // renamed returns the division with other indices of edges. What was of edges

@@ -36,7 +36,7 @@ func TestDivisions(t *testing.T) {
 				sum += x
 			}
 			was := d
-			d = d.divide(falls, flow)
+			d = d.divide(falls, amounts(flow))
 			if d == nil {
 				if flow[falls] < sum*0.99999 {
 					t.Fatalf("flow %v is not divided", flow)
@@ -111,9 +111,16 @@ func TestLaidOutAnew(t *testing.T) {
 		d.parts = append(d.parts, part{(i + 1) * whole / (2 * maxParts), int32(i % 4)})
 	}
 	flow := []float64{1, 2, 3, 4}
-	d = d.divide(1, flow)
+	d = d.divide(1, amounts(flow))
 	checkDivision(t, d, flow, 10)
 	if len(d.parts) != 4 || d.parts[0].edge != 1 {
 		t.Errorf("%v", d.parts)
 	}
+}
+
+func amounts(flow []float64) (of []amount) {
+	for e, x := range flow {
+		of = append(of, amount{int32(e), x})
+	}
+	return of
 }

@@ -81,16 +81,17 @@ func (r *Router) inheritRamps(from, next *plan, now time.Time) {
 // inheritMeter takes over the rates of an earlier Router's pool.
 func (r *Router) inheritMeter(m, before *meter, from, to *plan) {
 	m.readAt, m.age = before.readAt, before.age
-	copyRates(m.unplaced[:], before.unplaced[:])
+	edge := func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) }
+	m.unplaced.add(&before.unplaced, edge)
 	m.keys.inherit(before.keys)
 	for e := range r.edges {
 		if was, ok := from.router.edge(r.edges[e].Name); ok {
-			m.pinned[e].rate, m.sent[e].rate = before.pinned[was].rate, before.sent[was].rate
+			m.pinned[e].rate, m.sent[e].rate, m.trends[e] = before.pinned[was].rate, before.sent[was].rate, before.trends[was]
 		}
 	}
 	for was := range before.asked {
 		if slot := r.slotOf(from.router, was); slot >= 0 && m.asked[slot] != nil {
-			m.asked[slot] = newPIDMeter(to.guidance[slot], before.asked[was])
+			m.asked[slot] = newPIDMeter(to.guidance[slot], edge, before.asked[was])
 		}
 	}
 }
@@ -110,7 +111,7 @@ func (r *Router) inheritSpreading(s *spreading, from, to *plan) *spreading {
 	if s == nil {
 		return nil
 	}
-	made := &spreading{inheritLoads(r, s.of, from, to), s.as}
+	made := &spreading{inheritLoads(r, s.of, from, to)}
 	for key, d := range made.of {
 		made.of[key] = d.renamed(key.edge, func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) })
 	}

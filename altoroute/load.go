@@ -21,15 +21,18 @@ type loadKey struct {
 // at returns the key of what the PID's clients tell of an edge.
 func (k loadKey) at(edge int32) loadKey { return loadKey{k.slot, k.pid, edge, anyKind} }
 
-// A kind is what of a request can keep it from an edge whatever it asks for: the
-// family of the client's address, and whether it came by https.
-type kind uint8
+// A kind is what of a request can keep it from an edge: the family of the client's
+// address, whether it came by https, and which classes of edges it is outside of.
+type kind uint32
 
 const (
-	byIPv6  kind = 1 << iota
-	byHTTPS kind = 1 << iota
-	kinds        = 1 << iota
+	byIPv6     kind = 1 << iota
+	byHTTPS    kind = 1 << iota
+	firstClass kind = 1 << iota
 )
+
+// maxClasses is how many classes a pool's edges may have before some are taken as one.
+const maxClasses = 30
 
 // anyKind stands in the keys of what clients tell of an edge: that goes for all
 // kinds of requests.
@@ -41,6 +44,19 @@ func kindOf(client netip.Addr, https bool) (k kind) {
 	}
 	if https {
 		k |= byHTTPS
+	}
+	return k
+}
+
+// classBit stands in a kind for a request outside of one of a pool's classes.
+func classBit(class int) kind { return firstClass << min(class, maxClasses-1) }
+
+// outside returns the classes that a request is outside of.
+func (p *pool) outside(q *Query, place *Place) (k kind) {
+	for i, c := range p.classes {
+		if c.misfit(q, place) != "" {
+			k |= classBit(i)
+		}
 	}
 	return k
 }

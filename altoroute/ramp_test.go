@@ -236,8 +236,8 @@ func asked(r *Router) (sum float64) {
 	for _, m := range r.plan.Load().pools[0].meter.asked {
 		if m != nil {
 			for pid := range m.pids {
-				for k := range m.pids[pid] {
-					sum += m.pids[pid][k].rate
+				for _, f := range m.pids[pid].all() {
+					sum += f.rate
 				}
 			}
 		}

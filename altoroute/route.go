@@ -61,6 +61,7 @@ type Decision struct {
 	key    uint64   // of the content
 	kind   kind     // of the request
 	pool   int      // the index of Pool
+	falls  int32    // the edge to which the content falls by cost alone
 	edge   int32    // the index of Edge, -1 where there is none
 	slot   int32    // of the guidance in the plan, -1 where there is none
 	pid    pidIndex // of PID, with slot
@@ -175,9 +176,14 @@ func (p *plan) choose(pool *pool, q *Query, seen *[]candidate) Decision {
 	if settings.hot[c.key] && q.Client.IsValid() {
 		c.bidKey = scatter(c.key, q.Client)
 	}
+	c.kind = kindOf(q.Client, q.HTTPS)
+	if settings.meter != nil {
+		c.kind |= pool.outside(q, c.place)
+	}
 	c.run()
+	c.falls = c.winner
 	if settings.spreading != nil && c.winner >= 0 && c.reason != Pinned {
-		c.overflow(settings.spreading.division(at.key(c.winner, kindOf(q.Client, q.HTTPS))))
+		c.overflow(settings.spreading.division(at.key(c.winner, c.kind)))
 	}
 	return c.decision()
 }

@@ -98,6 +98,8 @@ type pool struct {
 	tiers      []*tier
 	bases      []*url.URL // by the index of the edge; nil for edges of other pools
 	limited    bool       // Serves is not everything
+	classes    []*Class   // of edges that do not serve everything
+	classOf    []kind     // by the index of the edge, 0 where it serves everything
 	panicShare float64
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -84,6 +85,7 @@ func (r *Router) setPools(pools []Pool) error {
 		if err := r.checkPins(made); err != nil {
 			return err
 		}
+		r.setClasses(made)
 		r.pools = append(r.pools, made)
 		r.byName[p.Name] = made
 	}
@@ -129,6 +131,22 @@ func (r *Router) checkPins(p *pool) error {
 		}
 	}
 	return nil
+}
+
+// setClasses finds the classes of a pool's edges.
+func (r *Router) setClasses(p *pool) {
+	p.classOf = make([]kind, len(r.edges))
+	for _, e := range p.edges {
+		if !r.edges[e].limited {
+			continue
+		}
+		i := slices.IndexFunc(p.classes, func(c *Class) bool { return reflect.DeepEqual(*c, r.edges[e].Serves) })
+		if i < 0 {
+			i = len(p.classes)
+			p.classes = append(p.classes, &r.edges[e].Serves)
+		}
+		p.classOf[e] = classBit(i)
+	}
 }
 
 // setBases finds where the clients of each edge of a pool are sent.

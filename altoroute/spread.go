@@ -4,21 +4,15 @@
 package altoroute
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
-
-	"github.com/altoroute/caddy-alto/internal/mincost"
 )
 
 // spreading is how the content of a pool is divided where that is not by cost
 // alone. Nil is by cost alone.
-type spreading struct {
-	of map[loadKey]*division
-	// as says which kinds of requests were planned as one, because the same edges
-	// are open to them: each has the first of its like.
-	as [kinds]kind
-}
+type spreading struct{ of map[loadKey]*division }
 
 // division returns the division of a load, nil where the edge to which it falls
 // has all of it.
@@ -26,7 +20,6 @@ func (s *spreading) division(key loadKey) *division {
 	if s == nil {
 		return nil
 	}
-	key.kind = s.as[key.kind]
 	return s.of[key]
 }
 
@@ -42,68 +35,87 @@ func (s *spreading) follow(gone []int, now *guidance, before ...*guidance) *spre
 	if s == nil {
 		return nil
 	}
-	return &spreading{follow(s.of, gone, now, before...), s.as}
+	return &spreading{follow(s.of, gone, now, before...)}
 }
 
 // A load is what a PID's clients ask for of the content that falls to one edge, by
-// requests of one kind.
+// requests of one kind, per second.
 type load struct {
+	pool int
 	key  loadKey
-	pool *pool
-	rate float64   // requests per second
-	cost []float64 // by edge, +Inf where it may not serve
+	rate float64
 }
 
-// The steps of cost between edges that costs cannot compare, in units of an
-// ordinary cost: a parent is dearer than any edge, an edge that is down in a
-// panic is dearer than any parent, and an undefined cost than any defined one.
-const (
-	undefinedStep = 10
-	tierStep      = 100
-	downStep      = 10_000
-)
+// compare orders loads by what they are of, then by edge.
+func (l *load) compare(m *load) int {
+	return cmp.Or(l.compareRequests(m), cmp.Compare(l.key.edge, m.key.edge))
+}
 
-// moveCost is what moving content costs, in units of an ordinary cost: it is
-// not worth a hundredth.
-const moveCost = 0.01
+// compareRequests orders loads by what they are of: pool, PID and kind. Those that
+// are equal differ only by where they fall to.
+func (l *load) compareRequests(m *load) int {
+	a, b := &l.key, &m.key
+	return cmp.Or(cmp.Compare(l.pool, m.pool), cmp.Compare(a.slot, b.slot), cmp.Compare(a.pid, b.pid), cmp.Compare(a.kind, b.kind))
+}
 
 // spread divides the demand that was measured among the edges, within their
 // capacities and at the least cost to the networks, and says how in the plan.
-// Where the cheapest edges have the capacity, there is nothing to say.
+// Where the edges to which it falls have the capacity, there is nothing to say.
 func (r *Router) spread(p, before *plan) {
 	defer func(began time.Time) { r.spreadTook = time.Since(began) }(time.Now())
-	capacity := r.capacities(p)
-	loads := r.loads(p)
 	for i := range p.pools {
 		p.pools[i].spreading = nil
 	}
-	if fits(loads, capacity, before) {
-		return
+	if d := p.demand(before); d != nil {
+		p.divide(d, before)
 	}
-	problem := mincost.Problem{Capacity: capacity, Move: moveCost}
-	divisions := make([]*division, len(loads))
-	for i := range loads {
-		l := &loads[i]
-		divisions[i] = before.pools[l.pool.index].spreading.division(l.key)
-		problem.Demand = append(problem.Demand, l.rate)
-		problem.Cost = append(problem.Cost, l.cost)
-		problem.Stay = append(problem.Stay, l.stay(divisions[i]))
-	}
-	for i, flow := range problem.Solve() {
-		l := &loads[i]
-		if d := divisions[i].divide(l.key.edge, flow); d != nil {
-			s := &p.pools[l.pool.index].spreading
-			if *s == nil {
-				*s = &spreading{make(map[loadKey]*division), p.alike(l.pool)}
+}
+
+// demand is what has to be divided, and how much of it each edge can take.
+type demand struct {
+	loads    []load
+	units    map[[2]int]float64 // of cost, by pool and slot
+	capacity []float64          // by edge
+}
+
+// demand returns the demand that was measured, nil where each edge has the
+// capacity for what falls to it.
+func (p *plan) demand(before *plan) *demand {
+	d := &demand{capacity: p.capacities(), units: make(map[[2]int]float64)}
+	falls := make([]float64, len(p.states)) // by edge
+	astray := false                         // some falls to an edge that has gone
+	for i := range p.pools {
+		if m := p.pools[i].meter; m != nil {
+			for e := range m.trends {
+				falls[e] += m.trends[e].rate
+				astray = astray || m.trends[e].rate > 0 && p.shut(i, int32(e))
 			}
-			(*s).of[l.key] = d
 		}
 	}
+	if !astray && fits(falls, d.capacity, before) {
+		return nil
+	}
+	p.collect(d)
+	clear(falls)
+	for i := range d.loads {
+		falls[d.loads[i].key.edge] += d.loads[i].rate
+	}
+	if fits(falls, d.capacity, before) {
+		return nil
+	}
+	return d
+}
+
+// shut reports whether an edge may serve nobody, or not all whom it could serve a
+// moment ago.
+func (p *plan) shut(pool int, e int32) bool {
+	s := &p.states[e]
+	return s.gone() || p.router.pools[pool].bases[e] == nil || s.mode != ForcedUp && !p.pools[pool].inPanic && slices.Contains(s.health[:], Down)
 }
 
 // capacities returns what is left of each edge's capacity for clients that go
 // where costs say.
-func (r *Router) capacities(p *plan) []float64 {
+func (p *plan) capacities() []float64 {
 	capacity := make([]float64, len(p.states))
 	for e := range capacity {
 		_, pinned := p.traffic(e)
@@ -112,19 +124,15 @@ func (r *Router) capacities(p *plan) []float64 {
 	return capacity
 }
 
-// fits reports whether every edge has the capacity for what falls to it by
-// cost. Once that was not so, there must be a little room to spare.
-func fits(loads []load, capacity []float64, before *plan) bool {
+// fits reports whether every edge has the capacity for what falls to it. Once that
+// was not so, there must be a little room to spare.
+func fits(falls, capacity []float64, before *plan) bool {
 	full := 1.0
 	if slices.ContainsFunc(before.pools, func(s poolState) bool { return s.spreading != nil }) {
 		full = roomToSpare
 	}
-	sum := make([]float64, len(capacity))
-	for i := range loads {
-		sum[loads[i].key.edge] += loads[i].rate
-	}
-	for e := range sum {
-		if sum[e] > capacity[e]*full {
+	for e := range falls {
+		if falls[e] > capacity[e]*full {
 			return false
 		}
 	}
@@ -134,186 +142,83 @@ func fits(loads []load, capacity []float64, before *plan) bool {
 // roomToSpare is how full the fullest edge may be for the spreading to end.
 const roomToSpare = 0.95
 
-// loads returns all demand that is measured. Costs of different sources have
-// nothing to do with each other; each is counted in units of what is ordinary
-// with it.
-func (r *Router) loads(p *plan) []load {
-	var loads []load
-	for i, pool := range r.pools {
+// collect collects all loads that were measured, in order. What falls to an edge that
+// may not serve it any more falls to those that are the cheapest then.
+func (p *plan) collect(d *demand) {
+	for i, pool := range p.router.pools {
 		m := p.pools[i].meter
 		if m == nil {
 			continue
 		}
-		as := p.alike(pool)
-		add := func(slot int, pid pidIndex, asked *[kinds]counter, unit float64) {
-			var of [kinds]float64
-			for k := range asked {
-				of[as[k]] += asked[k].rate
-			}
-			for k, rate := range of {
-				if rate > 0 {
-					loads = append(loads, p.loadsOf(pool, loadKey{slot: int32(slot), pid: pid, kind: kind(k)}, rate, unit)...) //nolint:gosec // a handful
+		m.each(func(slot int, pid pidIndex, of *falls) {
+			for _, f := range of.all() {
+				if f.rate > 0 {
+					d.loads = append(d.loads, load{i, loadKey{int32(slot), pid, f.edge, f.kind}, f.rate}) //nolint:gosec // a handful
 				}
 			}
-		}
-		for slot, asked := range m.asked {
-			if asked == nil {
-				continue
-			}
-			unit := p.unit(pool, p.guidance[slot], asked)
-			for pid := range asked.pids {
-				add(slot, pidIndex(pid), &asked.pids[pid], unit)
-			}
-		}
-		add(-1, noPID, &m.unplaced, 1)
+		})
+		p.unit(d, pool, m)
 	}
-	return loads
-}
-
-// alike returns, for each kind of request, the first one to which the same edges of
-// a pool are open.
-func (p *plan) alike(pool *pool) (as [kinds]kind) {
-	for k := range kind(kinds) {
-		for as[k] = 0; as[k] < k; as[k]++ {
-			if !slices.ContainsFunc(pool.edges, func(e int32) bool {
-				return p.bars(pool, k, e) != p.bars(pool, as[k], e) || p.states[e].down(k.client()) != p.states[e].down(as[k].client())
-			}) {
-				break
-			}
+	order := func(a, b load) int { return a.compare(&b) }
+	slices.SortFunc(d.loads, order)
+	prices := newPrices(p, d)
+	var more []load
+	for i := range d.loads {
+		if l := &d.loads[i]; p.shut(l.pool, l.key.edge) && math.IsInf(prices.of(l)[l.key.edge], 1) {
+			more = append(more, prices.cheapest(l)...)
+			l.rate = 0
 		}
 	}
-	return as
-}
-
-// bars reports whether an edge may not serve any request of a kind.
-func (p *plan) bars(pool *pool, k kind, e int32) bool {
-	return p.states[e].gone() || k&byHTTPS != 0 && pool.bases[e].Scheme == "http" || !p.router.edges[e].Family.serves(k.client())
-}
-
-// unit returns what an ordinary cost is in a source: the mean of the defined
-// ones, each PID as often as it asks.
-func (p *plan) unit(pool *pool, g *guidance, asked *pidMeter) float64 {
-	var sum, weight float64
-	for _, t := range pool.tiers {
-		for i := range g.rankings[t.index].groups {
-			group := &g.rankings[t.index].groups[i]
-			for pid := range asked.pids {
-				c := group.cost(pidIndex(pid))
-				if math.IsNaN(c) {
-					continue
-				}
-				for k := range asked.pids[pid] {
-					rate := asked.pids[pid][k].rate
-					sum, weight = sum+rate*math.Abs(c), weight+rate
-				}
-			}
-		}
-	}
-	if sum == 0 {
-		return 1
-	}
-	return sum / weight
-}
-
-// loadsOf prices the content of a PID's clients at each edge, and divides it
-// among those to which it falls by cost alone, by their weights.
-func (p *plan) loadsOf(pool *pool, key loadKey, rate, unit float64) []load {
-	cost := make([]float64, len(p.states))
-	for e := range cost {
-		cost[e] = math.Inf(1)
-	}
-	for i, t := range pool.tiers {
-		p.priceTier(cost, pool, t, key, unit)
-		for _, e := range t.edges {
-			cost[e] += float64(i) * tierStep
-			if _, ok := p.demoted[key.at(e)]; ok {
-				cost[e] += undefinedStep
-			}
-			switch {
-			case p.bars(pool, key.kind, e):
-				cost[e] = math.Inf(1)
-			case !p.states[e].down(key.kind.client()):
-			case p.pools[pool.index].inPanic:
-				cost[e] += downStep
-			default:
-				cost[e] = math.Inf(1)
-			}
-		}
-	}
-	var loads []load
-	var weights float64
-	least := slices.Min(cost)
-	for e, c := range cost {
-		if c == least && !math.IsInf(c, 1) {
-			weight := float64(p.router.edges[e].weight)
-			weights += weight
-			key.edge = int32(e)
-			loads = append(loads, load{key: key, pool: pool, rate: rate * weight, cost: cost})
-		}
-	}
-	for i := range loads {
-		loads[i].rate /= weights
-	}
-	return loads
-}
-
-// priceTier finds the costs of a tier's edges by themselves, 0 for the best.
-func (p *plan) priceTier(cost []float64, pool *pool, t *tier, key loadKey, unit float64) {
-	if key.slot < 0 || !p.guidance[key.slot].rankings[t.index].defined(key.pid) {
-		for _, e := range t.edges {
-			cost[e] = 0
-			if key.slot >= 0 && p.guidance[key.slot].pids[e] != key.pid {
-				cost[e] = 1 // as SamePID has it
-			}
-		}
+	if more == nil {
 		return
 	}
-	r, pid := p.guidance[key.slot].rankings[t.index], key.pid
-	order := r.of(pid)
-	least := r.groups[order[0]].cost(pid)
-	for _, i := range order {
-		// As in a contest, the band is that of the cheapest edge that may serve.
-		if slices.ContainsFunc(r.groups[i].edges, func(e int32) bool {
-			return !p.bars(pool, key.kind, e) && !p.states[e].down(key.kind.client())
-		}) {
-			least = r.groups[i].cost(pid)
-			break
+	d.loads = append(d.loads, more...)
+	slices.SortStableFunc(d.loads, order)
+	sum := d.loads[:0]
+	for _, l := range d.loads {
+		if n := len(sum); n > 0 && l.compare(&sum[n-1]) == 0 {
+			sum[n-1].rate += l.rate
+		} else {
+			sum = append(sum, l)
 		}
 	}
-	limit := r.info.limit(least, pool.Tolerance)
-	worst := 0.0
-	for rank, i := range order {
-		g := &r.groups[i]
-		c := worst + undefinedStep
-		if is := g.cost(pid); !math.IsNaN(is) {
-			switch {
-			case !r.info.better(limit, is): // those before it in the order may not serve
-				c = 0
-			case r.info.OrderOnly:
-				c = float64(rank)
-			default:
-				c = min(math.Abs(is-least)/unit, tierStep/2)
-			}
-			worst = c
-		}
-		for _, e := range g.edges {
-			cost[e] = c
-		}
-	}
+	d.loads = slices.DeleteFunc(sum, func(l load) bool { return l.rate == 0 })
 }
 
-// stay returns where the load is now: with the edge to which it falls, unless
-// it is divided.
-func (l *load) stay(d *division) []float64 {
-	stay := make([]float64, len(l.cost))
-	if d == nil {
-		stay[l.key.edge] = l.rate
-		return stay
+// unit notes what an ordinary cost is to a pool in each source: the mean of the
+// defined ones, each PID as often as it asks. Costs of different sources have
+// nothing to do with each other.
+func (p *plan) unit(d *demand, pool *pool, m *meter) {
+	rates := make([][]float64, len(m.asked)) // by slot and PID
+	m.each(func(slot int, pid pidIndex, of *falls) {
+		if slot < 0 {
+			return
+		}
+		if rates[slot] == nil {
+			rates[slot] = make([]float64, len(m.asked[slot].pids))
+		}
+		for _, f := range of.all() {
+			rates[slot][pid] += f.rate
+		}
+	})
+	for slot := range rates {
+		var sum, weight float64
+		for _, t := range pool.tiers {
+			if rates[slot] == nil {
+				continue
+			}
+			groups := p.guidance[slot].rankings[t.index].groups
+			for i := range groups {
+				for pid, c := range groups[i].costs {
+					if rate := rates[slot][pid]; rate > 0 && !math.IsNaN(c) {
+						sum, weight = sum+rate*math.Abs(c), weight+rate
+					}
+				}
+			}
+		}
+		d.units[[2]int{pool.index, slot}] = 1
+		if sum > 0 {
+			d.units[[2]int{pool.index, slot}] = sum / weight
+		}
 	}
-	begin := uint64(0)
-	for _, p := range d.parts {
-		stay[p.edge] += l.rate * float64(p.end-begin) / whole
-		begin = p.end
-	}
-	return stay
 }

@@ -49,27 +49,37 @@ func (r *Router) Tick(now time.Time) {
 	r.condition(&next, before)
 	r.judge(&next, now)
 	if metered {
+		next.foresee(before)
 		r.spread(&next, before)
 		r.heat(&next, before)
 	}
 	r.plan.Store(&next)
 }
 
-// heat finds the content that is too hot for one edge: more than a hundredth of
-// what the smallest can do.
-func (r *Router) heat(next, before *plan) {
-	for i, pool := range r.pools {
-		m := next.pools[i].meter
+// foresee has the meters take it that as much more or less of the content falls to
+// edges as these have opened or closed a little since. What is shut and got nothing any
+// more is remembered for no longer.
+func (p *plan) foresee(before *plan) {
+	factor := make([]float64, len(p.states))
+	for i := range p.pools {
+		m, changes := p.pools[i].meter, false
 		if m == nil {
 			continue
 		}
-		least := math.Inf(1)
-		for _, e := range pool.edges {
-			if c := next.states[e].capacity; c > 0 {
-				least = min(least, c)
+		for e := range factor {
+			factor[e] = 1
+			was, is := before.states[e].share(), p.states[e].share()
+			switch t := &m.trends[e]; {
+			case t.rate > 0 && t.reading == 0 && before.shut(i, int32(e)) && p.shut(i, int32(e)):
+				factor[e] = 0
+			case was > 0 && is > 0:
+				factor[e] = is / was
 			}
+			changes = changes || factor[e] != 1
 		}
-		next.pools[i].hot = m.keys.hot(least/100, before.pools[i].hot)
+		if changes {
+			m.scale(factor)
+		}
 	}
 }
 
@@ -113,15 +123,11 @@ func (r *Router) condition(p, before *plan) {
 	for e := range p.states {
 		s := r.conditions.edges[e].state(r.conditions.now, r.ramp, r.edges[e].Capacity)
 		s.capacity /= r.routers
-		least := believedLoad
-		if !math.IsInf(s.capacity, 1) {
-			least = 1 // what it can do is known, unless it is overloaded all the same
-		}
-		if load := r.conditions.edges[e].load; load >= least && before != nil {
+		if load := r.conditions.edges[e].load; before != nil && load >= s.leastLoad(&before.states[e]) {
 			// Our part of what it can do is to our part of what it does as full
 			// is to its load.
-			if sent, _ := before.traffic(e); sent >= tellingRate {
-				s.capacity = min(s.capacity, sent/load)
+			if sent, _ := before.traffic(e); sent >= tellingRate && sent/load < s.capacity {
+				s.capacity, s.byLoad = sent/load, true
 			}
 		}
 		p.states[e] = s
@@ -145,6 +151,16 @@ func (r *Router) condition(p, before *plan) {
 // believedLoad is the load from which on it says something of the capacity:
 // that an idle edge is idle does not.
 const believedLoad = 0.5
+
+// leastLoad returns the load from which on it counts. Where a capacity is known, that
+// is 1: only an edge that is overloaded all the same knows better. Once it did, it goes
+// on to tell what it can do, or it would be overloaded time and again.
+func (s *edgeState) leastLoad(before *edgeState) float64 {
+	if math.IsInf(s.capacity, 1) || before.byLoad {
+		return believedLoad
+	}
+	return 1
+}
 
 // tellingRate is in requests per second: an edge that gets fewer of us is as full as
 // others make it.
