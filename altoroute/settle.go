@@ -5,6 +5,7 @@ package altoroute
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/altoroute/caddy-alto/internal/mincost"
@@ -18,9 +19,10 @@ const moveCost = 0.01
 // their edges, and notes in the plan how.
 func (p *plan) divide(d *demand, before *plan) {
 	s := newSettlement(p.sites(d.capacity), d, before)
-	problem := mincost.Problem{Capacity: s.sites.capacity, Move: moveCost}
+	problem := mincost.Problem{Capacity: slices.Clone(s.sites.capacity), Move: moveCost}
+	rows := s.urgent(p, problem.Capacity)
 	prices := newPrices(p, d)
-	for i := range s.rows {
+	for _, i := range rows {
 		row := &s.rows[i]
 		first := &d.loads[row.begin]
 		_ = prices.of(first)
@@ -29,7 +31,7 @@ func (p *plan) divide(d *demand, before *plan) {
 		problem.Stay = append(problem.Stay, s.bySite(row))
 	}
 	for i, flow := range problem.Solve() {
-		s.share(&s.rows[i], problem.Stay[i], flow)
+		s.share(&s.rows[rows[i]], problem.Stay[i], flow)
 	}
 	for i := range s.edges {
 		s.even(i)
@@ -93,6 +95,45 @@ func newSettlement(s *sites, d *demand, before *plan) *settlement {
 		}
 	}
 	return t
+}
+
+// maxCells is how many rows times sites are planned for at a time: 16 MB in each of a
+// handful of tables.
+const maxCells = 2_000_000
+
+// urgent returns the rows that are planned for. Where these would be too many, they are
+// those at the fullest edges. The others stay where they are, which leaves less to the
+// sites, and have their turn when those fit.
+func (t *settlement) urgent(p *plan, capacity []float64) []int {
+	rows := make([]int, len(t.rows))
+	fullest := make([]float64, len(t.rows))
+	for i := range rows {
+		rows[i] = i
+		for _, has := range t.rows[i].pieces {
+			full := t.full(has.edge)
+			if p.shut(t.loads[has.load].pool, has.edge) {
+				full = math.Inf(1)
+			}
+			fullest[i] = max(fullest[i], full)
+		}
+	}
+	most := max(maxCells/len(t.edges), 1)
+	if len(rows) <= most {
+		return rows
+	}
+	slices.SortStableFunc(rows, func(a, b int) int {
+		return cmp.Or(cmp.Compare(fullest[b], fullest[a]), cmp.Compare(t.rows[b].rate, t.rows[a].rate))
+	})
+	for _, i := range rows[most:] {
+		for _, has := range t.rows[i].pieces {
+			site := t.of[has.edge]
+			capacity[site] = max(capacity[site]-has.rate, 0)
+			t.has[site] = append(t.has[site], has)
+		}
+	}
+	rows = rows[:most]
+	slices.Sort(rows) // prices are the same for neighbours
+	return rows
 }
 
 // bySite returns what sites have of a row at present.

@@ -164,7 +164,40 @@ func moves(p *Problem) float64 {
 	for r := range s.rows {
 		s.place(r)
 	}
-	return float64(s.relieve()) / float64(s.rows+s.cols)
+	return float64(s.relieve(maxWork)) / float64(s.rows+s.cols)
+}
+
+// TestLittleWork: what there is no time for goes to where there is room all the same.
+func TestLittleWork(t *testing.T) {
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		p := plane(rnd, 20+rnd.IntN(100), 4+rnd.IntN(12), 0.3+0.6*rnd.Float64())
+		best := p.Solve()
+		for _, work := range []int{1, 100, 10_000} {
+			flow := p.solve(work)
+			valid(t, p, flow)
+			for c, x := range loads(p, flow) {
+				if x > p.Capacity[c]*(1+1e-9) {
+					t.Errorf("seed %d, work %d: column %d has %v of %v", seed, work, c, x, p.Capacity[c])
+				}
+			}
+			if got, least := costs(p, flow), costs(p, best); got < least*(1-1e-9) {
+				t.Errorf("seed %d, work %d: cost %v, the least is %v", seed, work, got, least)
+			}
+		}
+	}
+}
+
+// costs returns what a solution costs, without moving.
+func costs(p *Problem, flow [][]float64) (sum float64) {
+	for r := range flow {
+		for c, x := range flow[r] {
+			if x > 0 {
+				sum += x * p.Cost[r][c]
+			}
+		}
+	}
+	return sum
 }
 
 // TestUnmoved solves a problem again with its solution as what may stay there.

@@ -63,14 +63,21 @@ type Problem struct {
 // but for rows that have no others, which are served where it is cheapest.
 //
 // It takes time proportional to rows times columns where the cheapest columns
-// have the capacity, and some more for each amount that has to move away. It
-// reads p and keeps nothing of it.
-func (p *Problem) Solve() [][]float64 {
+// have the capacity, and some more for each amount that has to move away. That is
+// bounded, to something like a second: what is still too much then goes to where
+// there is room, as cheaply as it can by itself. It reads p and keeps nothing of it.
+func (p *Problem) Solve() [][]float64 { return p.solve(maxWork) }
+
+// maxWork is in steps of a nanosecond or a few. The problems of a network of thousands
+// of PIDs and a hundred columns take a tenth of it.
+const maxWork = 200_000_000
+
+func (p *Problem) solve(work int) [][]float64 {
 	s := newState(p)
 	for r := range s.rows {
 		s.place(r)
 	}
-	s.relieve()
+	s.relieve(work)
 	flow := make([][]float64, s.rows)
 	for r := range flow {
 		flow[r] = s.row(s.flow, r)

@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// relieve makes the loads fit the capacities and returns how many moves that
-// took.
-func (s *state) relieve() (moves int) {
+// relieve makes the loads fit the capacities with so much work and returns how many
+// moves that took.
+func (s *state) relieve(work int) (moves int) {
 	var total float64
 	for _, x := range s.load {
 		total += x
@@ -26,8 +26,11 @@ func (s *state) relieve() (moves int) {
 		return 0
 	}
 	l := newRelief(s, crumb)
-	budget := l.budget
-	if short := l.drain(all); len(short) > 0 {
+	l.work = work
+	short := l.drain(all)
+	if l.work <= 0 {
+		l.spill()
+	} else if len(short) > 0 {
 		l.balance(short)
 	}
 	for r, moved := range l.moved {
@@ -36,7 +39,7 @@ func (s *state) relieve() (moves int) {
 			s.tidy(r, float64(s.cols)*crumb)
 		}
 	}
-	return budget - l.budget
+	return l.moves
 }
 
 // A relief moves load away from the columns that have too much, each time from
@@ -55,8 +58,8 @@ type relief struct {
 	crumb  float64   // a load that exceeds by this does not
 	target []float64 // by column: the load it should have at most
 	moved  []bool    // by row
-	budget int       // how many more moves there may be
-	steps  []step    // for push
+	moves  int
+	steps  []step // for push
 }
 
 func newRelief(s *state, crumb float64) *relief {
@@ -66,22 +69,21 @@ func newRelief(s *state, crumb float64) *relief {
 		crumb:  crumb,
 		target: slices.Clone(s.capacity),
 		moved:  make([]bool, s.rows),
-		// Each move ends with a column or a part of a row that is done with.
-		// Those that come back are few: no problem of TestLarge takes more than
-		// four moves for each row and column. But there are some that take
-		// exponentially many, and who waits for this cannot wait for ever. Then
-		// what has not been moved stays where it is too much.
-		budget: 1000 + 40*(s.rows+s.cols),
 	}
 }
 
 // drain moves what exceeds the target of a column of the set to those that have
 // room. It returns the columns that what is left can reach, and those have
 // none: all rows that are there can be nowhere else.
+//
+// Each move ends with a column or a part of a row that is done with. Those that
+// come back are few: no problem of TestLarge takes more than four moves for each
+// row and column. But there are some that take exponentially many, and who waits
+// for this cannot wait for ever.
 func (l *relief) drain(set []int) (short []int) {
 	reached := make([]bool, l.cols)
 	for _, from := range set {
-		for !reached[from] && l.load[from]-l.target[from] > l.crumb && l.budget > 0 {
+		for !reached[from] && l.load[from]-l.target[from] > l.crumb && l.work > 0 {
 			to := l.search(set, from, l.room)
 			if to == none {
 				for _, c := range set {
@@ -90,7 +92,7 @@ func (l *relief) drain(set []int) (short []int) {
 				break
 			}
 			l.push(from, to)
-			l.budget--
+			l.moves++
 		}
 	}
 	for _, c := range set {
@@ -102,6 +104,32 @@ func (l *relief) drain(set []int) (short []int) {
 }
 
 func (l *relief) room(c int) bool { return l.target[c]-l.load[c] > l.crumb }
+
+// spill moves what is too much, row by row, to the cheapest columns that have room.
+// Nobody makes room for it, so that it may cost more than it need.
+func (l *relief) spill() {
+	for from := range l.cols {
+		for r := 0; r < l.rows && l.load[from]-l.target[from] > l.crumb; r++ {
+			for l.flow[r*l.cols+from] > 0 {
+				to, up := none, l.row(l.up, r)
+				for c, x := range up {
+					if c != from && !math.IsInf(x, 1) && l.room(c) && (to == none || x < up[to]) {
+						to = c
+					}
+				}
+				x := min(l.load[from]-l.target[from], l.flow[r*l.cols+from])
+				if to == none || x <= l.crumb {
+					break
+				}
+				x = min(x, l.target[to]-l.load[to], l.less(r, from), l.more(r, to))
+				l.take(step{r, from, to}, x)
+				l.load[from] -= x
+				l.load[to] += x
+				l.moves++
+			}
+		}
+	}
+}
 
 // balance loads the columns of an overloaded set in proportion to capacity. The
 // rows there can be nowhere else, so the targets add up to the load and all
@@ -150,9 +178,7 @@ func (l *relief) push(from, to int) {
 		l.steps = append(l.steps, s)
 	}
 	for _, s := range l.steps {
-		l.change(s.row, s.from, -x)
-		l.change(s.row, s.to, x)
-		l.moved[s.row] = true
+		l.take(s, x)
 	}
 	// Not all sums are exact, but these are to be.
 	l.load[from] -= x
@@ -163,6 +189,13 @@ func (l *relief) push(from, to int) {
 	if x == room {
 		l.load[to] = l.target[to]
 	}
+}
+
+// take takes an amount of a row a step.
+func (l *relief) take(s step, x float64) {
+	l.change(s.row, s.from, -x)
+	l.change(s.row, s.to, x)
+	l.moved[s.row] = true
 }
 
 // less returns how much of a row can leave a column at the same saving: first

@@ -6,10 +6,21 @@ package mincost
 import (
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // none is no column and no row.
 const none = -1
+
+// arcs lead from one column to each: by that, the arc's length and the row that it is
+// for, +Inf and none if there is no such row. Where that row has changed they are stale
+// and found anew when they are needed next.
+type arcs struct {
+	length []float64 // nil, as the others, before anybody has come by
+	mover  []int32
+	stale  []bool
+	some   bool // are stale
+}
 
 // ways is the graph whose nodes are the columns. An arc leads from each to each
 // other; its length is the least cost of moving one unit of some row.
@@ -21,14 +32,9 @@ type ways struct {
 	// for are all of them, in order.
 	present [][]uint64
 
-	// By two columns, the arc's length and the row that it is for, +Inf and
-	// none if there is no such row. Where that row has changed they are stale
-	// and found anew when they are needed next.
-	length   []float64
-	mover    []int32
-	stale    []bool
-	anyStale []bool // by column: some arc from it is stale
-	buffer   []int  // for refresh
+	arcs   []arcs // by the column where they begin
+	buffer []int  // for refresh
+	work   int    // how much more there may be
 
 	// A potential is what has to be added to the length of an arc where it
 	// begins and taken off where it ends, so that no length is negative and
@@ -47,10 +53,7 @@ func newWays(s *state) ways {
 		s:         s,
 		up:        make([]float64, s.rows*s.cols),
 		present:   make([][]uint64, s.cols),
-		length:    make([]float64, s.cols*s.cols),
-		mover:     make([]int32, s.cols*s.cols),
-		stale:     make([]bool, s.cols*s.cols),
-		anyStale:  make([]bool, s.cols),
+		arcs:      make([]arcs, s.cols),
 		potential: make([]float64, s.cols),
 		distance:  make([]float64, s.cols),
 		before:    make([]int, s.cols),
@@ -58,10 +61,6 @@ func newWays(s *state) ways {
 	}
 	for c := range s.cols {
 		w.present[c] = make([]uint64, (s.rows+63)/64)
-		w.anyStale[c] = true
-	}
-	for i := range w.stale {
-		w.stale[i] = true
 	}
 	for r := range s.rows {
 		for c, x := range s.row(s.flow, r) {
@@ -109,6 +108,7 @@ func (w *ways) search(set []int, from int, stop func(int) bool) int {
 	}
 	w.distance[from] = 0
 	for {
+		w.work -= len(set)
 		at := none
 		for _, c := range set {
 			if !w.done[c] && w.distance[c] < math.Inf(1) && (at == none || w.distance[c] < w.distance[at]) {
@@ -124,7 +124,7 @@ func (w *ways) search(set []int, from int, stop func(int) bool) int {
 			return at
 		}
 		w.refresh(at)
-		length := w.length[at*w.s.cols:][:w.s.cols]
+		length := w.arcs[at].length
 		for _, c := range set {
 			if w.done[c] {
 				continue
@@ -139,7 +139,7 @@ func (w *ways) search(set []int, from int, stop func(int) bool) int {
 }
 
 // by returns the row that goes to a column on the way that was just found.
-func (w *ways) by(to int) int { return int(w.mover[w.before[to]*w.s.cols+to]) }
+func (w *ways) by(to int) int { return int(w.arcs[w.before[to]].mover[to]) }
 
 // shift changes the potentials so that the arcs of shortest ways have length 0
 // now, both as they are and reversed. Columns farther than the search went keep
@@ -154,16 +154,19 @@ func (w *ways) shift(set []int, far float64) {
 
 // refresh finds the stale arcs from a column.
 func (w *ways) refresh(from int) {
-	if !w.anyStale[from] {
+	a := &w.arcs[from]
+	if a.length == nil {
+		*a = arcs{make([]float64, w.s.cols), make([]int32, w.s.cols), slices.Repeat([]bool{true}, w.s.cols), true}
+	}
+	if !a.some {
 		return
 	}
-	w.anyStale[from] = false
-	n := w.s.cols
-	length, mover, stale := w.length[from*n:][:n], w.mover[from*n:][:n], w.stale[from*n:][:n]
+	a.some = false
+	length, mover := a.length, a.mover
 	to := w.buffer[:0]
-	for c := range stale {
-		if stale[c] {
-			stale[c] = false
+	for c := range a.stale {
+		if a.stale[c] {
+			a.stale[c] = false
 			length[c], mover[c] = math.Inf(1), none
 			if c != from {
 				to = append(to, c)
@@ -174,6 +177,7 @@ func (w *ways) refresh(from int) {
 	for word, rows := range w.present[from] {
 		for ; rows != 0; rows &= rows - 1 {
 			r := word*64 + bits.TrailingZeros64(rows)
+			w.work -= len(to)
 			saving, up := w.saving(r, from), w.s.row(w.up, r)
 			for _, c := range to {
 				if x := up[c] - saving; x < length[c] {
@@ -211,16 +215,16 @@ func (w *ways) set(r, c int, flow float64) {
 
 // update keeps an arc right when the cost of moving a row along it has changed.
 func (w *ways) update(r, from, to int) {
-	i := from*w.s.cols + to
-	if from == to || w.stale[i] {
+	a := &w.arcs[from]
+	if from == to || a.length == nil || a.stale[to] {
 		return
 	}
 	x := w.up[r*w.s.cols+to] - w.saving(r, from)
-	switch mover := int(w.mover[i]); {
-	case x < w.length[i], x == w.length[i] && r <= mover:
-		w.length[i], w.mover[i] = x, int32(r) //nolint:gosec // no more rows than PIDs
+	switch mover := int(a.mover[to]); {
+	case x < a.length[to], x == a.length[to] && r <= mover:
+		a.length[to], a.mover[to] = x, int32(r) //nolint:gosec // no more rows than PIDs
 	case r == mover:
-		w.stale[i] = true // another row may be better now
-		w.anyStale[from] = true
+		a.stale[to] = true // another row may be better now
+		a.some = true
 	}
 }
