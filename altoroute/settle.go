@@ -202,6 +202,7 @@ func (t *settlement) even(site int) {
 	factor, crumb := max(1, all/t.sites.capacity[site]), 1e-9*all
 	room := func(e int32) float64 { return t.demand.capacity[e]*factor - t.burden[e] }
 	slices.SortStableFunc(pieces, func(a, b piece) int { return cmp.Compare(b.rate, a.rate) })
+	var moved []piece
 	for i := range pieces {
 		p := &pieces[i]
 		excess := p.rate
@@ -223,9 +224,10 @@ func (t *settlement) even(site int) {
 				t.burden[p.edge] -= x
 			}
 			t.burden[to] += x
-			t.has[site] = append(t.has[site], piece{p.load, amount{to, x}})
+			moved = append(moved, piece{p.load, amount{to, x}})
 		}
 	}
+	t.has[site] = append(pieces, moved...)
 }
 
 // flows returns what edges are to have of each load.

@@ -11,24 +11,30 @@ import (
 	"time"
 )
 
-// BenchmarkPlan plans for 1,700 PIDs and many edges, all of them with limits that
-// are about to be reached: what a router does once a second.
+// BenchmarkPlan plans for 1,700 PIDs and many edges, one or twenty in a PID, all of
+// them with limits that are about to be reached, or far from it: what a router does
+// once a second.
 func BenchmarkPlan(b *testing.B) {
 	const pids, demand = 1700, 10_000
-	for _, edges := range []int{100, 1000} {
-		b.Run(fmt.Sprint(edges), func(b *testing.B) {
+	for _, c := range []struct {
+		edges, places int
+		room          float64
+	}{{100, 100, 1.2}, {1000, 1000, 1.2}, {400, 20, 1.2}, {1000, 50, 1.2}, {400, 20, 100}, {1000, 1000, 1000}} {
+		b.Run(fmt.Sprintf("%d edges in %d PIDs, room for %v", c.edges, c.places, c.room), func(b *testing.B) {
 			rng := rand.New(rand.NewPCG(1, 2))
 			cfg := Config{Sources: []Source{{Name: "own"}}}
 			var network, costs []string
 			for pid := range pids {
 				network = append(network, fmt.Sprintf("p%d %s/24", pid, clientIn(pid)))
 			}
-			for e := range edges {
-				made := edgeAt(fmt.Sprint("e", e), fmt.Sprint("p", e))
-				made.Capacity = demand * 1.2 / float64(edges)
+			for e := range c.edges {
+				made := edgeAt(fmt.Sprint("e", e), fmt.Sprint("p", e%c.places))
+				made.Capacity = demand * c.room / float64(c.edges)
 				cfg.Edges = append(cfg.Edges, made)
+			}
+			for place := range c.places {
 				for pid := range pids {
-					costs = append(costs, fmt.Sprintf("p%d p%d %d", e, pid, rng.IntN(1000)))
+					costs = append(costs, fmt.Sprintf("p%d p%d %d", place, pid, rng.IntN(1000)))
 				}
 			}
 			r := mustRouter(b, cfg, "own", network, costs...)
