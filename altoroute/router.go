@@ -70,9 +70,11 @@ type Router struct {
 	ramp    time.Duration
 	routers float64
 
+	ticking    sync.Mutex    // held by Tick
 	mu         sync.Mutex    // held while a plan is built; never by a question
 	conditions conditions    // guarded by mu
 	spreadTook time.Duration // the last division; guarded by mu
+	spreads    int           // how often changes have made a division; guarded by mu
 	plan       atomic.Pointer[plan]
 
 	sample sample

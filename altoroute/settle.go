@@ -15,9 +15,21 @@ import (
 // not worth a hundredth.
 const moveCost = 0.01
 
-// divide divides the demand among sites at the least cost, what sites have among
-// their edges, and notes in the plan how.
-func (p *plan) divide(d *demand, before *plan) {
+// divide divides the demand, which may be nil, among sites at the least cost, and what
+// sites have among their edges. It returns the spreadings by pool, nil where there is
+// nothing to divide. It reads nothing that changes, and may take long.
+func (p *plan) divide(d *demand, before *plan) []*spreading {
+	if d == nil {
+		return nil
+	}
+	p.prepare(d)
+	fallen := make([]float64, len(p.states)) // by edge
+	for i := range d.loads {
+		fallen[d.loads[i].key.edge] += d.loads[i].rate
+	}
+	if fits(fallen, d.capacity, before) {
+		return nil
+	}
 	s := newSettlement(p.sites(d.capacity), d, before)
 	problem := mincost.Problem{Capacity: slices.Clone(s.sites.capacity), Move: moveCost}
 	rows := s.urgent(p, problem.Capacity)
@@ -36,18 +48,17 @@ func (p *plan) divide(d *demand, before *plan) {
 	for i := range s.edges {
 		s.even(i)
 	}
+	made := make([]*spreading, len(p.pools))
 	for i, flow := range s.flows() {
 		l := &d.loads[i]
-		made := before.pools[l.pool].spreading.division(l.key).divide(l.key.edge, flow)
-		if made == nil {
-			continue
+		if d := before.pools[l.pool].spreading.division(l.key).divide(l.key.edge, flow); d != nil {
+			if made[l.pool] == nil {
+				made[l.pool] = &spreading{make(map[loadKey]*division)}
+			}
+			made[l.pool].of[l.key] = d
 		}
-		of := &p.pools[l.pool].spreading
-		if *of == nil {
-			*of = &spreading{make(map[loadKey]*division)}
-		}
-		(*of).of[l.key] = made
 	}
+	return made
 }
 
 // A settlement divides among the edges of sites what these have. What is where it

@@ -62,12 +62,19 @@ func (l *load) compareRequests(m *load) int {
 // capacities and at the least cost to the networks, and says how in the plan.
 // Where the edges to which it falls have the capacity, there is nothing to say.
 func (r *Router) spread(p, before *plan) {
-	defer func(began time.Time) { r.spreadTook = time.Since(began) }(time.Now())
+	began := time.Now()
+	r.spreads++
+	p.spreadAs(p.divide(p.demand(before), before))
+	r.spreadTook = time.Since(began)
+}
+
+// spreadAs puts spreadings in force, by pool, in a plan that nobody has yet. Nil is
+// by cost alone in all.
+func (p *plan) spreadAs(of []*spreading) {
 	for i := range p.pools {
-		p.pools[i].spreading = nil
-	}
-	if d := p.demand(before); d != nil {
-		p.divide(d, before)
+		if p.pools[i].spreading = nil; of != nil && p.pools[i].meter != nil {
+			p.pools[i].spreading = of[i]
+		}
 	}
 }
 
@@ -81,27 +88,33 @@ type demand struct {
 // demand returns the demand that was measured, nil where each edge has the
 // capacity for what falls to it.
 func (p *plan) demand(before *plan) *demand {
-	d := &demand{capacity: p.capacities(), units: make(map[[2]int]float64)}
-	falls := make([]float64, len(p.states)) // by edge
-	astray := false                         // some falls to an edge that has gone
+	capacity := p.capacities()
+	fallen := make([]float64, len(p.states)) // by edge
+	astray := false                          // some falls to an edge that has gone
 	for i := range p.pools {
 		if m := p.pools[i].meter; m != nil {
 			for e := range m.trends {
-				falls[e] += m.trends[e].rate
+				fallen[e] += m.trends[e].rate
 				astray = astray || m.trends[e].rate > 0 && p.shut(i, int32(e))
 			}
 		}
 	}
-	if !astray && fits(falls, d.capacity, before) {
+	if !astray && fits(fallen, capacity, before) {
 		return nil
 	}
-	p.collect(d)
-	clear(falls)
-	for i := range d.loads {
-		falls[d.loads[i].key.edge] += d.loads[i].rate
-	}
-	if fits(falls, d.capacity, before) {
-		return nil
+	d := &demand{capacity: capacity}
+	for i := range p.pools {
+		m := p.pools[i].meter
+		if m == nil {
+			continue
+		}
+		m.each(func(slot int, pid pidIndex, of *falls) {
+			for _, f := range of.all() {
+				if f.rate > 0 {
+					d.loads = append(d.loads, load{i, loadKey{int32(slot), pid, f.edge, f.kind}, f.rate}) //nolint:gosec // a handful
+				}
+			}
+		})
 	}
 	return d
 }
@@ -142,23 +155,10 @@ func fits(falls, capacity []float64, before *plan) bool {
 // roomToSpare is how full the fullest edge may be for the spreading to end.
 const roomToSpare = 0.95
 
-// collect collects all loads that were measured, in order. What falls to an edge that
-// may not serve it any more falls to those that are the cheapest then.
-func (p *plan) collect(d *demand) {
-	for i, pool := range p.router.pools {
-		m := p.pools[i].meter
-		if m == nil {
-			continue
-		}
-		m.each(func(slot int, pid pidIndex, of *falls) {
-			for _, f := range of.all() {
-				if f.rate > 0 {
-					d.loads = append(d.loads, load{i, loadKey{int32(slot), pid, f.edge, f.kind}, f.rate}) //nolint:gosec // a handful
-				}
-			}
-		})
-		p.unit(d, pool, m)
-	}
+// prepare puts loads in order. What falls to an edge that may not serve it any more
+// falls to those that are the cheapest then.
+func (p *plan) prepare(d *demand) {
+	p.unit(d)
 	order := func(a, b load) int { return a.compare(&b) }
 	slices.SortFunc(d.loads, order)
 	prices := newPrices(p, d)
@@ -185,40 +185,37 @@ func (p *plan) collect(d *demand) {
 	d.loads = slices.DeleteFunc(sum, func(l load) bool { return l.rate == 0 })
 }
 
-// unit notes what an ordinary cost is to a pool in each source: the mean of the
+// unit finds what an ordinary cost is to a pool in each source: the mean of the
 // defined ones, each PID as often as it asks. Costs of different sources have
 // nothing to do with each other.
-func (p *plan) unit(d *demand, pool *pool, m *meter) {
-	rates := make([][]float64, len(m.asked)) // by slot and PID
-	m.each(func(slot int, pid pidIndex, of *falls) {
-		if slot < 0 {
-			return
+func (p *plan) unit(d *demand) {
+	d.units = make(map[[2]int]float64)
+	rates := make(map[[2]int][]float64) // by pool and slot, then by PID
+	for i := range d.loads {
+		l := &d.loads[i]
+		if l.key.slot < 0 {
+			continue
 		}
-		if rates[slot] == nil {
-			rates[slot] = make([]float64, len(m.asked[slot].pids))
+		at := [2]int{l.pool, int(l.key.slot)}
+		if rates[at] == nil {
+			rates[at] = make([]float64, p.guidance[l.key.slot].maps.Network.PIDs())
 		}
-		for _, f := range of.all() {
-			rates[slot][pid] += f.rate
-		}
-	})
-	for slot := range rates {
+		rates[at][l.key.pid] += l.rate
+	}
+	for at, rates := range rates {
 		var sum, weight float64
-		for _, t := range pool.tiers {
-			if rates[slot] == nil {
-				continue
-			}
-			groups := p.guidance[slot].rankings[t.index].groups
+		for _, t := range p.router.pools[at[0]].tiers {
+			groups := p.guidance[at[1]].rankings[t.index].groups
 			for i := range groups {
 				for pid, c := range groups[i].costs {
-					if rate := rates[slot][pid]; rate > 0 && !math.IsNaN(c) {
+					if rate := rates[pid]; rate > 0 && !math.IsNaN(c) {
 						sum, weight = sum+rate*math.Abs(c), weight+rate
 					}
 				}
 			}
 		}
-		d.units[[2]int{pool.index, slot}] = 1
-		if sum > 0 {
-			d.units[[2]int{pool.index, slot}] = sum / weight
+		if d.units[at] = 1; sum > 0 {
+			d.units[at] = sum / weight
 		}
 	}
 }

@@ -335,6 +335,34 @@ func TestFailureMovesAtOnce(t *testing.T) {
 	}
 }
 
+// TestChangeDuringTick: what is learned while a Tick divides does not wait for it, and
+// counts.
+func TestChangeDuringTick(t *testing.T) {
+	r := limitedPair(t, nil)
+	seconds(t, r, epoch, 10, 1000, 0)
+	for what, change := range map[string]func(){
+		"an edge that is down": func() {
+			r.Learn(map[string]Condition{"big": {IPv4: Down, IPv6: Down}, "small": {IPv4: Up, IPv6: Up}}, epoch.Add(11*time.Second))
+		},
+		"a map": func() {
+			if err := r.Update("own", mustMaps(t, r, "own", []string{"new", "here 10.0.0.0/8"}, "here here 1", "there here 2")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		ticked := r.advance(epoch.Add(11 * time.Second))
+		if ticked.demand == nil {
+			t.Fatal("there is nothing to divide")
+		}
+		of := ticked.plan.divide(ticked.demand, ticked.before)
+		change()
+		want := r.plan.Load()
+		if r.conclude(ticked, of, 0); r.plan.Load() != want {
+			t.Errorf("%s is learned during a Tick, and does not count", what)
+		}
+	}
+}
+
 // TestRouteAllocatesNothingWithAllOn is about divisions, hot content, drains,
 // ramps, classes, pins, trials and demotions together.
 func TestRouteAllocatesNothingWithAllOn(t *testing.T) {

@@ -27,13 +27,48 @@ type poolState struct {
 // what was asked for since the last Tick is divided anew. It is to be called
 // about once a second.
 func (r *Router) Tick(now time.Time) {
+	r.ticking.Lock()
+	defer r.ticking.Unlock()
 	r.sample.adapt(now)
+	if t := r.advance(now); t.demand != nil {
+		// With thousands of edges this takes long. What else there is to learn does
+		// not wait.
+		began := time.Now()
+		of := t.plan.divide(t.demand, t.before)
+		r.conclude(t, of, time.Since(began))
+	}
+}
+
+// A tick is what a Tick has begun: the plan that it has put in force, the one before,
+// and what there is to be divided, nil where there is nothing.
+type tick struct {
+	plan, before *plan
+	demand       *demand
+	spreads      int
+}
+
+// conclude puts the spreadings that a Tick has found in force.
+func (r *Router) conclude(t tick, of []*spreading, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spreadTook = took
+	later := *r.plan.Load()
+	if r.spreads != t.spreads || !slices.Equal(later.guidance, t.plan.guidance) {
+		return // there is a later one, or the PIDs are others
+	}
+	later.pools = slices.Clone(later.pools)
+	later.spreadAs(of)
+	r.plan.Store(&later)
+}
+
+// advance begins a Tick. It is the part that needs to be alone.
+func (r *Router) advance(now time.Time) (t tick) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.plan.Load()
 	metered := before.metered()
 	if !metered && !r.conditions.moving(r.ramp) && len(before.trials)+len(before.demoted) == 0 && before.stages == nil {
-		return
+		return t
 	}
 	r.conditions.now = now
 	elapsed := min(now.Sub(r.conditions.ticked), memory) // the first time it is anything
@@ -50,10 +85,15 @@ func (r *Router) Tick(now time.Time) {
 	r.judge(&next, now)
 	if metered {
 		next.foresee(before)
-		r.spread(&next, before)
+		if t.demand = next.demand(before); t.demand == nil {
+			next.spreadAs(nil)
+			r.spreadTook = 0
+		}
 		r.heat(&next, before)
 	}
 	r.plan.Store(&next)
+	t.plan, t.before, t.spreads = &next, before, r.spreads
+	return t
 }
 
 // foresee has the meters take it that as much more or less of the content falls to
