@@ -31,12 +31,23 @@ type Condition struct {
 	// IPv4 and IPv6 are the health as clients of each family meet it. Of an
 	// edge with addresses in one family only, both say the same.
 	IPv4, IPv6 Health
-	// Capacity in requests per second, as the edge reports it; 0 where it does
-	// not.
-	Capacity float64
-	// Load is the share of its capacity that the edge says is in use: 1 is
-	// full. NaN or 0 where it does not say.
-	Load float64
+	// Capacity in requests per second, as the edge reports it. An edge that
+	// reports 0 gets nothing while another may serve. HasCapacity tells that from
+	// no report; more than 0 is one anyhow.
+	Capacity    float64
+	HasCapacity bool
+	// Load is the share of its capacity that the edge says is in use: 1 is full.
+	// HasLoad tells an idle edge from one that does not say; more than 0 is said
+	// anyhow.
+	Load    float64
+	HasLoad bool
+}
+
+// plain returns the condition with nothing left to be inferred.
+func (c Condition) plain() Condition {
+	c.HasCapacity = c.HasCapacity || c.Capacity > 0
+	c.HasLoad = c.HasLoad || c.Load > 0
+	return c
 }
 
 // Mode is what an operator has decided of an edge.
@@ -135,6 +146,9 @@ func (s *edgeState) gone() bool {
 	return s.mode == Disabled || s.mode == Drain && s.open == 0
 }
 
+// shut reports whether the edge says that it can serve nothing.
+func (s *edgeState) shut() bool { return s.capacity == 0 }
+
 // States of an edge, as they are shown.
 const (
 	StateUp       = "up"        // nothing speaks against it
@@ -192,8 +206,10 @@ type knownEdge struct {
 	setting Setting
 	told    toldLoad
 	load    float64   // averaged as rates are; 0 where nobody says
+	loaded  bool      // somebody says
 	back    time.Time // since when it is up again after it was down; zero when long ago
 	drain   *drain    // nil where it does not drain
+	drained float64   // the share of its content that it has lost by that, which never falls
 }
 
 // A knownPool is all that is known of a pool.
@@ -220,6 +236,9 @@ func newConditions(edges, pools int) conditions {
 // change of how an edge is checked, does not replace what was known.
 func (e *knownEdge) learn(is Condition, now time.Time) {
 	was := e.learned
+	if is.IPv4 == Unknown && is.IPv6 == Unknown {
+		is.Capacity, is.HasCapacity, is.Load, is.HasLoad = was.Capacity, was.HasCapacity, was.Load, was.HasLoad
+	}
 	if is.IPv4 == Unknown && was.IPv4 != Unchecked {
 		is.IPv4 = was.IPv4
 	}
@@ -229,21 +248,24 @@ func (e *knownEdge) learn(is Condition, now time.Time) {
 	if cameBack := was.IPv4 == Down && is.IPv4 != Down || was.IPv6 == Down && is.IPv6 != Down; cameBack {
 		e.back = now
 	}
-	e.learned = is
+	e.learned = is.plain()
 }
 
-// set takes over what an operator says of the edge.
+// set takes over what an operator says of the edge. A drain gives back nothing: not to an
+// edge that had nothing, nor what another one before it had taken.
 func (e *knownEdge) set(s Setting, now time.Time) {
 	if s.Since.After(now) {
 		s.Since = now // the clock was set back
 	}
 	was := e.setting
 	switch {
+	case s.Mode == Disabled:
+		e.drain, e.drained = nil, 1
 	case s.Mode != Drain:
-		e.drain = nil
-	case was.Mode != Drain || !was.Since.Equal(s.Since):
-		e.drain = newDrain(s)
-	case was.Over != s.Over:
+		e.drain, e.drained = nil, 0
+	case was.Mode != Drain:
+		e.drain = newDrain(s, now)
+	default:
 		e.drain = &drain{since: s.Since, over: s.Over, seen: e.drain.seen}
 	}
 	e.setting = s
@@ -262,16 +284,19 @@ func (e *knownEdge) state(now time.Time, ramp time.Duration, capacity float64) e
 	}
 	if s.drain != nil {
 		s.noting = s.drain.notes(now)
-		open = min(open, s.drain.left(now))
+		e.drained = max(e.drained, s.drain.gone(now))
+		open = min(open, 1-e.drained)
 	}
 	s.open = openTo(open)
 	// What it has at present, before what it once was said to have. What others have
 	// too much of it takes in the same degree as its own content.
-	s.capacity = cmp.Or(set.Capacity, is.Capacity, capacity, math.Inf(1))
+	if s.capacity = cmp.Or(set.Capacity, capacity, math.Inf(1)); set.Capacity == 0 && is.HasCapacity {
+		s.capacity = is.Capacity
+	}
 	if !math.IsInf(s.capacity, 1) {
 		s.capacity *= open
 	}
-	s.calm = (s.mode == Auto && is.IPv4 != Down && is.IPv6 != Down || s.mode == ForcedUp) && s.open == fullyOpen
+	s.calm = (s.mode == Auto && is.IPv4 != Down && is.IPv6 != Down || s.mode == ForcedUp) && s.open == fullyOpen && !s.shut()
 	return s
 }
 
@@ -285,34 +310,40 @@ func (e *knownEdge) ramps(now time.Time, ramp time.Duration) bool {
 }
 
 // loadAt returns the share of the edge's capacity that is in use: as it was told,
-// else as the edge says; 0 where nobody says.
-func (e *knownEdge) loadAt(now time.Time) float64 {
+// else as the edge says; false where nobody says.
+func (e *knownEdge) loadAt(now time.Time) (float64, bool) {
 	if e.told.load > 0 && now.Sub(e.told.at) < loadLife {
-		return e.told.load
+		return e.told.load, true
 	}
-	return e.learned.Load
+	return e.learned.Load, e.learned.HasLoad
 }
 
 // averageLoads lets the averages follow the loads. What an edge gets is averaged,
 // and only with a load of the same time it says what the edge can do.
 func (c *conditions) averageLoads(elapsed time.Duration) {
-	weight := 1 - math.Exp(-elapsed.Seconds()/memory.Seconds())
+	weight := 1 - math.Exp(-max(elapsed, 0).Seconds()/memory.Seconds()) // a clock may be set back
 	for i := range c.edges {
 		e := &c.edges[i]
-		switch is := e.loadAt(c.now); {
-		case !(is > 0): // NaN is not
+		is, ok := e.loadAt(c.now)
+		switch is = min(is, believedMost); {
+		case !ok:
 			e.load = 0
-		case e.load == 0:
+		case !e.loaded:
 			e.load = is
 		default:
 			e.load += weight * (is - e.load)
 		}
+		e.loaded = ok
 	}
 }
+
+// believedMost is the load from which on more says nothing more: one odd report
+// must not starve an edge for minutes.
+const believedMost = 2
 
 // moving reports whether the state of some edge changes by time alone.
 func (c *conditions) moving(ramp time.Duration) bool {
 	return slices.ContainsFunc(c.edges, func(e knownEdge) bool {
-		return e.drain != nil && e.drain.left(c.now) > 0 || e.ramps(c.now, ramp)
+		return e.drain != nil && e.drained < 1 || e.ramps(c.now, ramp)
 	})
 }

@@ -118,6 +118,78 @@ func TestDrainOfTheFuture(t *testing.T) {
 	}
 }
 
+// TestDrainAcrossARestart: a process that comes to a drain takes all content for known,
+// so that it leaves by degrees.
+func TestDrainAcrossARestart(t *testing.T) {
+	for _, c := range []struct {
+		passed time.Duration
+		left   float64 // of all content
+	}{{time.Second, 0}, {90 * time.Second, 0.75}, {250 * time.Second, 0.5}, {399 * time.Second, 0.003}, {400 * time.Second, 0}} {
+		r := equalEdges(t, map[string]int{"e1": 1, "e2": 1}, false)
+		before := len(content(t, r, 5000)["e2"])
+		if err := r.Set("e2", Setting{Mode: Drain, Since: epoch, Over: 400 * time.Second}, epoch.Add(c.passed)); err != nil {
+			t.Fatal(err)
+		}
+		r.Tick(epoch.Add(max(c.passed, 175*time.Second)))
+		if got := float64(len(content(t, r, 5000)["e2"])) / float64(before); !near(got, c.left) {
+			t.Errorf("met after %s, the edge has %.2f of its content, want %.2f", c.passed, got, c.left)
+		}
+	}
+}
+
+// TestDrainGivesNothingBack: not to an edge that has nothing, and not when the clock is
+// set back or the time prolonged.
+func TestDrainGivesNothingBack(t *testing.T) {
+	r := equalEdges(t, map[string]int{"e1": 1, "e2": 1}, false)
+	e2 := r.AllEdges()[1]
+	minute := func(n int) time.Time { return epoch.Add(time.Duration(n) * time.Minute) }
+	set := func(mode Mode, since, now int, over time.Duration) {
+		if err := r.Set("e2", Setting{Mode: mode, Since: minute(since), Over: over}, minute(now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nothing := func(when string) {
+		t.Helper()
+		if got := len(content(t, r, 200)["e2"]); got > 0 || r.State(e2, netip.Addr{}) == StateDraining {
+			t.Errorf("%s the edge is %s and gets %d of 200", when, r.State(e2, netip.Addr{}), got)
+		}
+	}
+	set(Disabled, 0, 0, 0)
+	set(Drain, 1, 1, 10*time.Minute)
+	nothing("disabled, then drained,")
+	set(Auto, 2, 2, 0)
+	if got := len(content(t, r, 200)["e2"]); got == 0 {
+		t.Error("the edge has not come back")
+	}
+	set(Drain, 2, 2, 10*time.Minute)
+	content(t, r, 2000)
+	r.Tick(minute(8))
+	half := len(content(t, r, 2000)["e2"])
+	r.Tick(minute(3))
+	if got := len(content(t, r, 2000)["e2"]); got != half {
+		t.Errorf("the clock was set back in the middle: %d after %d", got, half)
+	}
+	set(Drain, 2, 8, time.Hour)
+	if got := len(content(t, r, 2000)["e2"]); got != half {
+		t.Errorf("it was prolonged in the middle: %d after %d", got, half)
+	}
+	set(Drain, 8, 8, time.Hour)
+	if got := len(content(t, r, 2000)["e2"]); got > half {
+		t.Errorf("it began anew in the middle: %d after %d", got, half)
+	}
+	r.Tick(minute(100))
+	nothing("drained,")
+	r.Tick(minute(10))
+	nothing("drained, and the clock set back,")
+	set(Drain, 100, 100, time.Hour)
+	nothing("drained, and drained again,")
+	next := equalEdges(t, map[string]int{"e1": 1, "e2": 1}, false)
+	next.Inherit(r, minute(10))
+	if got := next.State(next.AllEdges()[1], netip.Addr{}); got != StateDrained {
+		t.Errorf("drained, and reloaded with the clock set back: %s", got)
+	}
+}
+
 // TestEdgesOfOtherPools: what names an edge that is not of the pool harms nobody.
 func TestEdgesOfOtherPools(t *testing.T) {
 	cfg := Config{
@@ -257,6 +329,57 @@ func TestPoolPanic(t *testing.T) {
 	}
 }
 
+// TestPanicInOneFamily: edges that are down for clients of IPv4 only are a panic for
+// these, which the pool's condition tells.
+func TestPanicInOneFamily(t *testing.T) {
+	cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("a", "here"), edgeAt("b", "here"), edgeAt("c", "here")}}
+	cfg.Edges[2].Family = IPv6
+	r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8 fd00::/8"}, "here here 1")
+	half := Condition{IPv4: Down, IPv6: Up}
+	r.Learn(map[string]Condition{"a": half, "b": half, "c": {IPv4: Up, IPv6: Up}}, epoch)
+	for client, want := range map[string]bool{"10.0.0.1": true, "fd00::1": false} {
+		if d, err := r.Route(Query{Client: netip.MustParseAddr(client)}); err != nil || (d.Reason == Panic) != want {
+			t.Errorf("%s: %+v, %v", client, d, err)
+		}
+	}
+	want := PoolCondition{Up: 3, Fit: 3, Panic: true, IPv4: FamilyCondition{Up: 0, Fit: 2, Panic: true}, IPv6: FamilyCondition{Up: 3, Fit: 3}}
+	if is := r.PoolCondition(""); is != want {
+		t.Errorf("%+v, want %+v", is, want)
+	}
+}
+
+// TestOverflowInAPanic: in a panic of one family its clients may overflow to edges that
+// are down, and those of the other may not.
+func TestOverflowInAPanic(t *testing.T) {
+	cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("a", "here"), edgeAt("b", "there"), edgeAt("c", "there")}}
+	cfg.Edges[0].Capacity = 250
+	r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8 fd00::/8", "there"}, "here here 1", "there here 2")
+	half := Condition{IPv4: Down, IPv6: Up}
+	r.Learn(map[string]Condition{"b": half, "c": half}, epoch)
+	if got := seconds(t, r, epoch, 40, 1000, 0); math.Abs(float64(got["a"])-250) > 40 {
+		t.Errorf("%v: a can do 250", got)
+	}
+	reasons := make(map[Reason]int)
+	for i := range 1000 {
+		d, err := r.Route(Query{Client: netip.MustParseAddr("10.1.2.3"), Path: fmt.Sprint("/x", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Edge.Name != "a" && d.Reason != Panic {
+			t.Errorf("%s gets %s, and is down", d.Edge.Name, d.Reason)
+		}
+		if reasons[d.Reason]++; d.Reason == Panic && reasons[Panic] == 1 {
+			e, _ := r.Explain(Query{Client: netip.MustParseAddr("10.1.2.3")}, mustURL(fmt.Sprint("/x", i)))
+			if c := e.Candidates; !strings.HasPrefix(c[0].Why, "this content falls to it, but its capacity is for") || !strings.HasSuffix(c[1].Why+c[2].Why, "although checks say that it is down") && !strings.Contains(c[1].Why, "although") {
+				t.Errorf("explained by %+v", c)
+			}
+		}
+	}
+	if reasons[Panic] < 600 || reasons[Cheapest] == 0 {
+		t.Errorf("%v", reasons)
+	}
+}
+
 // TestExplainedConditions holds what is said of edges that something speaks
 // against.
 func TestExplainedConditions(t *testing.T) {
@@ -270,11 +393,12 @@ func TestExplainedConditions(t *testing.T) {
 	r.Learn(map[string]Condition{"a": down, "d": down}, epoch)
 	r.Learn(map[string]Condition{"d": up}, epoch)
 	for edge, mode := range map[string]Mode{"c": Disabled, "f": Drain} {
-		if err := r.Set(edge, Setting{Mode: mode, Since: epoch, Over: time.Hour}, epoch.Add(16*time.Minute)); err != nil {
+		if err := r.Set(edge, Setting{Mode: mode, Since: epoch, Over: time.Hour}, epoch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// d has a sixteenth of its content back; this object is not of it.
+	r.Tick(epoch.Add(16 * time.Minute))
+	// d has a quarter of its content back; this object is not of it.
 	tell := func(client string) string {
 		e, err := r.Explain(Query{Client: ParseClient(client), Failed: []string{"b"}}, &url.URL{Path: "/object/0"})
 		if err != nil {
@@ -322,6 +446,8 @@ func TestExplainAsksAtTheHost(t *testing.T) {
 func TestParsePin(t *testing.T) {
 	for clients, want := range map[string]Pin{
 		"192.0.2.77/25": {Prefix: netip.MustParsePrefix("192.0.2.0/25")}, "2001:db8::1": {Prefix: netip.MustParsePrefix("2001:db8::1/128")},
+		"::ffff:97.0.0.0/104": {Prefix: netip.MustParsePrefix("97.0.0.0/8")}, "::ffff:192.0.2.1": {Prefix: netip.MustParsePrefix("192.0.2.1/32")},
+		"::ffff:192.0.2.1/96": {Prefix: netip.MustParsePrefix("0.0.0.0/0")}, "::ffff:0:0/95": {Prefix: netip.MustParsePrefix("::fffe:0:0/95")},
 		"AS64500": {ASN: 64500}, "as64500": {ASN: 64500}, "de": {Country: "DE"},
 		"": {}, "AS0": {}, "AS64500x": {}, "AS4294967296": {}, "DEU": {}, "192.0.2.0/33": {}, "fe80::1%eth0": {},
 	} {

@@ -44,6 +44,7 @@ const (
 	unknownTo // it drains, and the content is new to it
 	givenUp   // it drains, and has given the content up
 	notBack   // it came back a moment ago, and does not have the content yet
+	shut      // it says that it can serve nothing
 
 	// The client cannot reach it.
 	demoted   // many clients in its PID say so
@@ -63,7 +64,7 @@ const (
 // How far a contest may go in overlooking faults.
 const (
 	nothingOverlooked = noFault
-	passingOverlooked = notBack
+	passingOverlooked = shut
 	reportsOverlooked = unreached
 	healthOverlooked  = isDown
 )
@@ -129,8 +130,11 @@ func (c *contest) overflow(d *division) {
 		}
 		// An edge with a limit comes back by its capacity here, not by content.
 		switch fault := c.fault(e); {
-		case fault == noFault, fault == notBack, fault == isDown && c.plan.pools[c.pool.index].inPanic:
+		case fault == noFault, fault == notBack, fault == isDown && c.plan.pools[c.pool.index].inPanic(c.query.Client):
 			c.winner, c.cost, c.reason = e, c.at.cost(e), Overflow
+			if fault == isDown {
+				c.reason = Panic
+			}
 			return
 		}
 	}
@@ -258,6 +262,8 @@ func (c *contest) take(e int32, b bid, cost float64) {
 func (c *contest) fault(e int32) fault {
 	edge, state, q := &c.plan.router.edges[e], &c.plan.states[e], &c.query
 	switch {
+	case c.plan.isTaken(e):
+		return takenOut
 	case c.pool.bases[e] == nil: // what was divided or pinned before may name it
 		return notOfPool
 	case q.HTTPS && c.pool.bases[e].Scheme == "http":
@@ -295,6 +301,8 @@ func (s *edgeState) fault(client netip.Addr, key, seed uint64) fault {
 		return takenOut
 	case s.down(client):
 		return isDown
+	case s.shut():
+		return shut
 	case s.drain != nil && !s.noting && !s.drain.knows(key):
 		return unknownTo
 	case s.open == fullyOpen || draw(key^openSalt, seed) <= s.open:

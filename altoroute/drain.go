@@ -20,7 +20,7 @@ type drain struct {
 	over  time.Duration
 
 	// A Bloom filter of content keys. It errs towards known content: that
-	// leaves by degrees then, like the rest.
+	// leaves by degrees then, like the rest. Nil knows all.
 	seen *[drainBits / 64]atomic.Uint64
 }
 
@@ -30,27 +30,36 @@ const (
 	drainNoting = 4 // the part of the time, from its beginning, that notes
 )
 
-func newDrain(s Setting) *drain {
-	return &drain{since: s.Since, over: s.Over, seen: new([drainBits / 64]atomic.Uint64)}
+// newDrain returns a drain that is learned of at this moment. Of one that has gone on
+// for longer, as before a restart, nobody here has noted what is known: all is.
+func newDrain(s Setting, now time.Time) *drain {
+	d := &drain{since: s.Since, over: s.Over}
+	if now.Sub(s.Since) <= s.Over/drainNoting/2 {
+		d.seen = new([drainBits / 64]atomic.Uint64)
+	}
+	return d
 }
 
 // notes reports whether it is still being noted what the edge is asked for.
 func (d *drain) notes(now time.Time) bool { return now.Sub(d.since) < d.over/drainNoting }
 
-// left returns the share of the noted content that is still served.
-func (d *drain) left(now time.Time) float64 {
-	gone, noting := now.Sub(d.since), d.over/drainNoting
+// gone returns the share of the noted content that is no longer served.
+func (d *drain) gone(now time.Time) float64 {
+	passed, noting := now.Sub(d.since), d.over/drainNoting
 	switch {
-	case d.over <= 0 || gone >= d.over: // at once, also where the clock was set back
-		return 0
-	case gone < noting:
+	case d.over <= 0 || passed >= d.over: // at once, also where the clock was set back
 		return 1
+	case passed < noting:
+		return 0
 	}
-	return 1 - float64(gone-noting)/float64(d.over-noting)
+	return float64(passed-noting) / float64(d.over-noting)
 }
 
 // note marks content as known. It may be called by any number of requests.
 func (d *drain) note(key uint64) {
+	if d.seen == nil {
+		return
+	}
 	for i := range uint64(drainProbes) {
 		bit := probe(key, i)
 		if word := &d.seen[bit/64]; word.Load()&(1<<(bit%64)) == 0 {
@@ -60,6 +69,9 @@ func (d *drain) note(key uint64) {
 }
 
 func (d *drain) knows(key uint64) bool {
+	if d.seen == nil {
+		return true
+	}
 	for i := range uint64(drainProbes) {
 		if bit := probe(key, i); d.seen[bit/64].Load()&(1<<(bit%64)) == 0 {
 			return false

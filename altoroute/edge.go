@@ -118,17 +118,25 @@ func ParseEdgeURL(s string) (*url.URL, error) {
 }
 
 // ParsePrefix reads a prefix, or an address as the prefix of only itself. Bits
-// beyond its length are dropped.
+// beyond its length are dropped. IPv4 written as IPv6 (RFC 4291 §2.5.5.2) is IPv4, as
+// clients are.
 func ParsePrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return p, fmt.Errorf("%q is not a prefix: write for example 203.0.113.0/24", s)
 	}
+	if p.Addr().Is4In6() && p.Bits() >= mapped {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+	}
 	return p.Masked(), nil
 }
+
+// mapped is how many bits of IPv6 stand before an IPv4 address written as IPv6.
+const mapped = 96
 
 // hostGrammar is that of a name in ASCII, or an address (RFC 3986 §3.2.2). It
 // goes into a header as it is.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // An Explanation is a decision with everything that led to it, in the form in
@@ -56,7 +57,7 @@ type CandidateInfo struct {
 	// PID is where the edge lies in the source that placed the client.
 	PID  string   `json:"pid,omitempty"`
 	Cost *float64 `json:"cost,omitempty"`
-	// Rank is 1 for the least cost; equal costs share a rank.
+	// Rank is 1 for the best cost; equal costs share a rank.
 	Rank  int    `json:"rank"`
 	State string `json:"state"`
 	// Share is the part of the content of the client's PID that the edge gets,
@@ -122,7 +123,11 @@ func (d *Decision) placement() PlacementInfo {
 }
 
 // ignored returns what other sources say of a client than the one that has placed it.
+// While guidance is turned off, no source is asked.
 func (p *plan) ignored(client netip.Addr, d *Decision) (list []IgnoredInfo) {
+	if p.pools[d.pool].guidanceOff {
+		return nil
+	}
 	for _, g := range p.guiding(d.key) {
 		if g == nil || g.source.Name == d.Source {
 			continue
@@ -220,23 +225,24 @@ func sameRank(a, b *candidate, reason Reason) bool {
 	return a.cost == b.cost || math.IsNaN(a.cost) && math.IsNaN(b.cost)
 }
 
+// overflowed reports whether the edge has been given what falls to another.
+func (d *Decision) overflowed() bool { return d.division != nil && d.edge != d.division.falls }
+
 // win says in a sentence why an edge was chosen.
 func (x *explainer) win(c candidate) string {
 	d := x.decision
 	var why string
 	switch d.Reason {
-	case Overflow:
-		why = percent(d.division.share(c.edge)) + " of what falls to a cheaper edge is beyond its capacity and given to this one"
 	case Pinned:
 		why = "the operator pinned the client to this edge"
 	case Cheapest:
-		if why = "the least cost"; x.band > 1 {
-			why = fmt.Sprintf("the least cost; of %d edges in its band, the content key falls to this one", x.band)
+		if why = x.best(); x.band > 1 {
+			why += fmt.Sprintf("; of %d edges in its band, the content key falls to this one", x.band)
 		}
 	case WithinTolerance:
-		why = "within the tolerance of the least cost, and the content key falls to this edge"
+		why = "within the tolerance of " + x.best() + ", and the content key falls to this edge"
 	case NextCheapest:
-		why = "the least cost among the edges that are eligible"
+		why = x.best() + " among the edges that are eligible"
 	case UndefinedCost:
 		why = "no eligible edge has a defined cost to the client's PID; the content key falls to this edge"
 	case SamePID:
@@ -248,9 +254,10 @@ func (x *explainer) win(c candidate) string {
 	case Panic:
 		why = "no edge that may serve is up, so that health does not count"
 	default:
-		if why = "nothing is known of the client; the content key falls to this edge"; d.PID != "" {
-			why = "no edge has a cost to the client's PID; the content key falls to this edge"
-		}
+		why = x.unguided() + "; the content key falls to this edge"
+	}
+	if d.overflowed() {
+		why = percent(d.division.share(c.edge)) + " of what falls to a better edge is beyond its capacity and given to this one"
 	}
 	if c.fault != noFault {
 		why += ", although " + x.fault(c)
@@ -258,14 +265,43 @@ func (x *explainer) win(c candidate) string {
 	return why
 }
 
+// best says what the best cost is: of some metrics more is better.
+func (x *explainer) best() string {
+	if x.moreIsBetter() {
+		return "the best cost (more is better)"
+	}
+	return "the least cost"
+}
+
+func (x *explainer) moreIsBetter() bool {
+	return x.decision.Maps != nil && x.decision.Maps.Costs[0].info.HigherIsBetter
+}
+
+// unguided says why no cost decides.
+func (x *explainer) unguided() string {
+	if x.decision.PID != "" {
+		return "no edge has a cost to the client's PID"
+	}
+	var without []string
+	for i, g := range x.plan.inForce() {
+		if g == nil {
+			without = append(without, x.plan.router.sources[i].Name)
+		}
+	}
+	if len(without) > 0 {
+		return "nothing is known of the client, and there are no maps in force of " + strings.Join(without, ", ")
+	}
+	return "nothing is known of the client"
+}
+
 // loss says in a sentence why an edge was not chosen.
 func (x *explainer) loss(c candidate) string {
 	d := x.decision
 	defined := !math.IsNaN(c.cost)
 	switch {
-	case d.Reason == Overflow && c.edge == d.division.falls:
+	case d.overflowed() && c.edge == d.division.falls:
 		return fmt.Sprintf("this content falls to it, but its capacity is for %s of what does", percent(d.division.share(c.edge)))
-	case d.Reason == Overflow && c.inBand:
+	case d.overflowed() && c.inBand:
 		return "as good as the edge to which the content key falls, but it does not fall to this one"
 	case c.inBand && defined && c.cost == d.Cost:
 		return "as good as " + d.Edge.Name + ", but the content key falls to that one"
@@ -275,12 +311,14 @@ func (x *explainer) loss(c candidate) string {
 		return "the content key falls to " + d.Edge.Name
 	case c.fault != noFault:
 		return x.fault(c)
-	case d.Reason == Overflow && d.division.share(c.edge) > 0:
+	case d.overflowed() && d.division.share(c.edge) > 0:
 		return fmt.Sprintf("for its capacity it gets %s of what falls to the cheapest, but not this content", percent(d.division.share(c.edge)))
 	case d.Reason == Pinned:
 		return "the operator pinned the client to " + d.Edge.Name
 	case c.tier > x.tier:
 		return "its group comes after that of " + d.Edge.Name
+	case defined && x.moreIsBetter():
+		return fmt.Sprintf("has %s; %s has %s, and more is better", number(c.cost), d.Edge.Name, number(d.Cost))
 	case defined:
 		return fmt.Sprintf("costs %s; %s costs %s", number(c.cost), d.Edge.Name, number(d.Cost))
 	case d.Reason == SamePID:
@@ -303,6 +341,8 @@ func (x *explainer) fault(c candidate) string {
 		return "it drains, and has given this content up"
 	case notBack:
 		return "it was down until a moment ago, and does not get this content yet"
+	case shut:
+		return "it reports that it has no capacity"
 	case isDown:
 		return "checks say that it is down"
 	case toHTTP:

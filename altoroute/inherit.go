@@ -12,6 +12,7 @@ import (
 // sources, edges and pools of the same names: its sample of requests, too, and
 // the ramps of guidance that this one has been given of the same sets.
 func (r *Router) Inherit(before *Router, now time.Time) {
+	missing := r.missing(before.plan.Load())
 	before.mu.Lock()
 	defer before.mu.Unlock()
 	r.change(now, func(c *conditions) {
@@ -29,8 +30,9 @@ func (r *Router) Inherit(before *Router, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	from, next := before.plan.Load(), *r.plan.Load()
-	r.inheritRamps(from, &next, now)
+	r.inheritRamps(from, &next, missing, now)
 	r.sample.inherit(&before.sample, r)
+	next.trials = inheritLoads(r, from.trials, from, &next)
 	next.demoted = inheritLoads(r, from.demoted, from, &next)
 	next.pools = slices.Clone(next.pools)
 	for _, p := range r.pools {
@@ -59,23 +61,50 @@ func (r *Router) slotOf(before *Router, slot int) int {
 
 // inheritRamps goes on with the ramps of an earlier Router, where this one has
 // been given the same sets: what was in force, or, as the newest there is, what
-// came in.
-func (r *Router) inheritRamps(from, next *plan, now time.Time) {
+// came in. The other one of the two is made ready, unless it is already.
+func (r *Router) inheritRamps(from, next *plan, made map[*Maps]*guidance, now time.Time) {
+	ready := func(at int, m *Maps) *guidance {
+		if g := made[m]; g != nil {
+			return g
+		}
+		return newGuidance(r, at, m) // a ramp that has begun at this moment
+	}
 	for was, source := range from.router.sources {
 		at, in := r.source(source.Name), from.incoming(was)
 		if at < 0 || in == nil || next.guidance[at] == nil || next.incoming(at) != nil {
 			continue
 		}
-		base := from.guidance[was].maps
-		switch next.guidance[at].maps {
-		case base:
+		has, base := next.guidance[at], from.guidance[was]
+		switch has.maps {
+		case base.maps:
+			in = ready(at, in.maps)
 		case in.maps:
-			next.put(at, newGuidance(r, at, base))
+			next.put(at, ready(at, base.maps))
+			in = has
 		default:
 			continue
 		}
-		next.introduce(at, in.maps, from.ramps[was].Ramp, from.ramps[was].share, now)
+		next.introduce(at, in, from.ramps[was].Ramp, from.ramps[was].share, now)
 	}
+}
+
+// missing makes ready, of ramps to go on with, the maps that this Router has not been
+// given.
+func (r *Router) missing(from *plan) map[*Maps]*guidance {
+	made := make(map[*Maps]*guidance)
+	for was, source := range from.router.sources {
+		at, in := r.source(source.Name), from.incoming(was)
+		if at < 0 || in == nil {
+			continue
+		}
+		switch base, has := from.guidance[was].maps, r.Maps(source.Name); has {
+		case base:
+			made[in.maps] = newGuidance(r, at, in.maps)
+		case in.maps:
+			made[base] = newGuidance(r, at, base)
+		}
+	}
+	return made
 }
 
 // inheritMeter takes over the rates of an earlier Router's pool.

@@ -52,11 +52,11 @@ func (r *Router) ReportLoad(edge string, load float64, now time.Time) error {
 }
 
 // Load returns the share of its capacity that is in use of an edge, as it was
-// told or as the edge says; 0 where nobody says.
-func (r *Router) Load(e *Edge) float64 {
+// told or as the edge says; false where nobody says.
+func (r *Router) Load(e *Edge) (load float64, ok bool) {
 	i, ok := r.edge(e.Name)
 	if !ok {
-		return 0
+		return 0, false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,10 +112,14 @@ func (r *Router) Traffic(e *Edge) (rate, capacity float64) {
 
 // A PoolCondition says how many edges of a pool are up.
 type PoolCondition struct {
-	// Up are not down, of the Fit that only their health could speak against.
+	// Up are not down for everybody, of the Fit that only their health could speak
+	// against.
 	Up, Fit int
-	// Panic is true while too few are up for health to be believed.
+	// Panic is true while too few are up for health to be believed, for clients of
+	// one family at least.
 	Panic bool
+	// IPv4 and IPv6 are how clients of each family meet the pool.
+	IPv4, IPv6 FamilyCondition
 	// GuidanceOff is true while guidance is turned off.
 	GuidanceOff bool
 	// Divided is how many loads, the content of a PID that falls to one edge,
@@ -126,6 +130,16 @@ type PoolCondition struct {
 	Hot int
 }
 
+// A FamilyCondition says how many edges of a pool are up for clients of one
+// address family.
+type FamilyCondition struct {
+	// Up are not down, of the Fit that serve the family and that only their health
+	// could speak against.
+	Up, Fit int
+	// Panic is true while too few are up for health to be believed.
+	Panic bool
+}
+
 // PoolCondition returns the condition of a pool, named as in Query.Pool. Of a
 // pool that there is not, it is zero.
 func (r *Router) PoolCondition(name string) PoolCondition {
@@ -134,5 +148,9 @@ func (r *Router) PoolCondition(name string) PoolCondition {
 		return PoolCondition{}
 	}
 	s := &r.plan.Load().pools[p.index]
-	return PoolCondition{Up: s.up, Fit: s.fit, Panic: s.inPanic, GuidanceOff: s.guidanceOff, Divided: s.spreading.divisions(), Hot: len(s.hot)}
+	v4, v6 := s.families[0], s.families[1]
+	return PoolCondition{
+		Up: s.up, Fit: s.fit, Panic: v4.Panic || v6.Panic, IPv4: v4, IPv6: v6,
+		GuidanceOff: s.guidanceOff, Divided: s.spreading.divisions(), Hot: len(s.hot),
+	}
 }

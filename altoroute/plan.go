@@ -4,6 +4,7 @@
 package altoroute
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ type plan struct {
 	locator  Locator     // may be nil
 	states   []edgeState // by edge
 	pools    []poolState // by pool
+	taken    []uint64    // a bit for each edge that is as if it were not there, nil where all are
 
 	// What clients tell of edges; nil where nothing is.
 	trials  map[loadKey]*trial
@@ -49,7 +51,9 @@ type guidance struct {
 	beyond   int        // prefixes wholly outside of the space that the source may speak for
 }
 
-// newGuidance makes a source's maps ready for a slot. It returns nil of none.
+// newGuidance makes a source's maps ready for a slot. It returns nil of none. With
+// thousands of edges it takes seconds, and needs nothing that changes: it is not to be
+// called under the mutex.
 func newGuidance(r *Router, slot int, m *Maps) *guidance {
 	if m == nil {
 		return nil
@@ -60,17 +64,26 @@ func newGuidance(r *Router, slot int, m *Maps) *guidance {
 		g.pids[i] = r.edges[i].locate(s.Name, m.Network)
 	}
 	g.beyond = m.Network.beyond(s.only)
-	for _, p := range r.pools {
-		for _, t := range p.tiers { // in the order of their indices
-			g.rankings = append(g.rankings, newRanking(t.edges, g.pids, m))
-		}
+	for _, t := range r.tiers {
+		g.rankings = append(g.rankings, newRanking(t.edges, g.pids, m))
 	}
 	return g
 }
 
-// put puts guidance, or none, into a slot of a plan that nobody has yet. Guidance
-// that comes in follows upon what is in force, and goes when that is replaced.
+// in returns the guidance for another slot of the same source.
+func (g *guidance) in(slot int) *guidance {
+	if g == nil || g.slot == slot {
+		return g
+	}
+	made := *g
+	made.slot = slot
+	return &made
+}
+
+// put puts guidance, or none, into a slot of its source in a plan that nobody has yet.
+// Guidance that comes in follows upon what is in force, and goes when that is replaced.
 func (p *plan) put(slot int, g *guidance) {
+	g = g.in(slot)
 	source := p.router.sourceOf(slot)
 	before := [...]*guidance{p.guidance[source], p.incoming(source)}
 	gone := []int{slot}
@@ -132,31 +145,42 @@ func newRanking(edges []int32, pids []pidIndex, m *Maps) *ranking {
 		}
 		r.groups[i].edges = append(r.groups[i].edges, e)
 	}
+	column := make([]ranked, len(r.groups))
 	for pid := range m.Network.PIDs() {
-		to := pidIndex(pid)
-		if !slices.ContainsFunc(r.groups, func(g group) bool { return !math.IsNaN(g.cost(to)) }) {
+		defined := false
+		for i := range r.groups {
+			column[i] = ranked{r.groups[i].cost(pidIndex(pid)), int32(i)}
+			defined = defined || !math.IsNaN(column[i].cost)
+		}
+		if !defined {
 			r.rows = append(r.rows, -1)
 			continue
 		}
-		begin := len(r.order)
-		r.rows = append(r.rows, int32(begin/len(r.groups))) //nolint:gosec // no more rows than PIDs
-		for i := range r.groups {
-			r.order = append(r.order, int32(i))
+		slices.SortFunc(column, r.compare)
+		r.rows = append(r.rows, int32(len(r.order)/len(r.groups))) //nolint:gosec // no more rows than PIDs
+		for i := range column {
+			r.order = append(r.order, column[i].group)
 		}
-		// Stable, so that groups of equal cost stay in the order of their
-		// edges' names and the same maps give the same plan.
-		slices.SortStableFunc(r.order[begin:], func(a, b int32) int {
-			ca, cb := r.groups[a].cost(to), r.groups[b].cost(to)
-			switch {
-			case r.info.better(ca, cb):
-				return -1
-			case r.info.better(cb, ca):
-				return 1
-			}
-			return 0
-		})
 	}
 	return r
+}
+
+// ranked is a group and what it costs.
+type ranked struct {
+	cost  float64
+	group int32
+}
+
+// compare orders groups by their cost. Those of equal cost stay in the order of their
+// edges' names, so that the same maps give the same plan.
+func (r *ranking) compare(a, b ranked) int {
+	switch {
+	case r.info.better(a.cost, b.cost):
+		return -1
+	case r.info.better(b.cost, a.cost):
+		return 1
+	}
+	return cmp.Compare(a.group, b.group)
 }
 
 // of returns the groups from the best to the worst for a client PID to which

@@ -53,7 +53,7 @@ func (x *prices) of(l *load) []float64 {
 			case p.bars(pool, l.key.kind, e):
 				x.cost[e] = math.Inf(1)
 			case !p.states[e].down(l.key.kind.client()):
-			case p.pools[pool.index].inPanic:
+			case p.pools[pool.index].inPanic(l.key.kind.client()):
 				x.cost[e] += downStep
 			default:
 				x.cost[e] = math.Inf(1)
@@ -104,9 +104,10 @@ func (x *prices) row(s *sites, falls int32) []float64 {
 	return row
 }
 
-// bars reports whether an edge may not serve any request of a kind.
+// bars reports whether an edge may not serve any request of a kind, or says that it
+// cannot.
 func (p *plan) bars(pool *pool, k kind, e int32) bool {
-	return p.states[e].gone() || k&pool.classOf[e] != 0 || k&byHTTPS != 0 && pool.bases[e].Scheme == "http" || !p.router.edges[e].Family.serves(k.client())
+	return p.states[e].gone() || p.states[e].shut() || k&pool.classOf[e] != 0 || k&byHTTPS != 0 && pool.bases[e].Scheme == "http" || !p.router.edges[e].Family.serves(k.client())
 }
 
 // priceTier finds the costs of a tier's edges by themselves, 0 for the best.

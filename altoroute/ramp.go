@@ -47,13 +47,14 @@ func (r *Router) Introduce(source string, m *Maps, ramp Ramp, now time.Time) err
 	if err != nil {
 		return err
 	}
+	g := newGuidance(r, at, m)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := *r.plan.Load()
 	if m == nil || next.guidance[at] == nil {
-		next.put(at, newGuidance(r, at, m))
+		next.put(at, g)
 	} else {
-		next.introduce(at, m, ramp, 0, now)
+		next.introduce(at, g, ramp, 0, now)
 	}
 	r.plan.Store(&next)
 	return nil
@@ -96,22 +97,21 @@ type stage struct {
 
 // introduce has new guidance come in beside what a source has in force, with at
 // least a share of the content, in a plan that nobody has yet.
-func (p *plan) introduce(at int, m *Maps, ramp Ramp, share float64, now time.Time) {
+func (p *plan) introduce(at int, g *guidance, ramp Ramp, share float64, now time.Time) {
 	if ramp.Since.IsZero() {
 		ramp.Since = now
 	}
 	share = max(share, ramp.share(now))
-	if g := p.incoming(at); g != nil && g.maps == m {
+	if in := p.incoming(at); in != nil && in.maps == g.maps {
 		share = max(share, p.ramps[at].share)
 	}
 	if share >= 1 {
-		p.put(at, newGuidance(p.router, at, m))
+		p.put(at, g)
 		return
 	}
 	p.ramps = slices.Clone(p.ramps)
 	p.ramps[at] = ramping{ramp, share}
-	slot := p.router.incomingSlot(at)
-	p.put(slot, newGuidance(p.router, slot, m))
+	p.put(p.router.incomingSlot(at), g)
 }
 
 // advanced returns a plan with all ramps as far as they are now. Where nothing
@@ -129,9 +129,7 @@ func (p *plan) advanced(now time.Time) *plan {
 		}
 		// A clock that is set back takes nothing back.
 		if ramp.share = max(ramp.share, ramp.Ramp.share(now)); ramp.share >= 1 {
-			settled := *g
-			settled.slot = at
-			next.put(at, &settled)
+			next.put(at, g)
 		}
 	}
 	next.stage()

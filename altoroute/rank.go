@@ -5,13 +5,12 @@ package altoroute
 
 import (
 	"net/netip"
-	"slices"
 )
 
 // Rank returns the edges in the order in which a client would get them: the
 // decision that Route takes, then the one that it would take if that edge were
 // not there, and so on, all on one plan. No edge is in it twice, and none that
-// may not serve the request. It has at most as many decisions as asked for, 0
+// may not serve the request, nor one that checks say is down except as the first. It has at most as many decisions as asked for, 0
 // meaning all, and none where Route has no edge to name. The time that it takes
 // grows with the square of their number, so that who needs only a few should
 // ask for a few.
@@ -23,41 +22,43 @@ func (r *Router) Rank(q Query, most int) ([]Decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.plan.Load().rank((*plan).decide, pool, q, most, nil), nil
+	return r.plan.Load().rank(clients, pool, q, most), nil
 }
 
 // Relay ranks like Rank for whoever asks the edges itself, so that no client is
-// sent anywhere. A cache fill is not turned away then: an edge may well fetch
+// sent anywhere. Edges that checks say are down come last. A cache fill is not turned away then: an edge may well fetch
 // from its parents like this. It gets no edge that it has been at, as far as its
 // CDN-Loop header (RFC 8586) and the client's address tell, and none at all once
 // it has been at maxHops edges: it goes round in a ring. The error wraps
 // ErrNoSuchPool.
-func (r *Router) Relay(q Query, most int) ([]Decision, error) {
+func (r *Router) Relay(q Query, most int) ([]Decision, error) { return r.relay(q, most, nil) }
+
+func (r *Router) relay(q Query, most int, among func(*Edge) bool) ([]Decision, error) {
 	pool, err := r.pool(q.Pool)
 	if err != nil {
 		return nil, err
 	}
-	p := r.plan.Load()
+	p := *r.plan.Load()
 	q.Client = plain(q.Client)
-	if !r.fills.has(q.Client, q.CDNLoop) {
-		return p.rank((*plan).choose, pool, q, most, nil), nil
-	}
-	if r.fills.hops(q.CDNLoop) >= maxHops {
+	been, hops := r.fills.been(q.Client, q.CDNLoop)
+	if hops >= maxHops {
 		return nil, nil
 	}
-	var been []int32
+	for _, e := range been {
+		p.take(e)
+	}
 	for _, e := range pool.edges {
-		if r.cameFrom(pool, e, &q) {
-			been = append(been, e)
+		if among != nil && !among(&r.edges[e].Edge) {
+			p.take(e)
 		}
 	}
-	return p.rank((*plan).choose, pool, q, most, been), nil
+	return p.rank(proxy, pool, q, most), nil
 }
 
-// RelayFirst returns the first of Relay, or a Decision that says that there is
-// none.
-func (r *Router) RelayFirst(q Query) (Decision, error) {
-	ranked, err := r.Relay(q, 1)
+// RelayFirst returns the first of Relay, as if there were no other edges than those
+// among which it is to be, or a Decision that says that there is none. Nil is among all.
+func (r *Router) RelayFirst(q Query, among func(*Edge) bool) (Decision, error) {
+	ranked, err := r.relay(q, 1, among)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -71,44 +72,51 @@ func (r *Router) RelayFirst(q Query) (Decision, error) {
 // maxHops is more edges than ever stand one behind the other.
 const maxHops = 8
 
-// rank ranks the edges but those that have already been taken, by a way to
-// decide.
-func (p *plan) rank(decide func(*plan, *pool, *Query, *[]candidate) Decision, pool *pool, q Query, most int, taken []int32) []Decision {
+// audience is whom a rank is for.
+type audience uint8
+
+const (
+	clients audience = iota
+	proxy
+)
+
+// rank ranks the edges but those that have already been taken.
+func (p *plan) rank(to audience, pool *pool, q Query, most int) []Decision {
 	if most <= 0 || most > len(pool.edges) {
 		most = len(pool.edges)
 	}
-	// Who has been taken is as one that the operator has taken out.
+	decide := (*plan).decide
+	if to == proxy {
+		decide = (*plan).choose
+	}
 	rest := *p
-	if most > 1 || len(taken) > 0 {
-		rest.states = slices.Clone(p.states)
-	}
-	for _, e := range taken {
-		rest.states[e] = edgeState{mode: Disabled}
-	}
 	var ranked []Decision
 	for {
 		d := decide(&rest, pool, &q, nil)
-		if d.edge < 0 {
+		late := to == clients && d.Reason == Panic && len(ranked) > 0
+		if d.edge < 0 || late && !d.overflowed() { // none that is up comes after it
 			return ranked
 		}
-		if ranked = append(ranked, d); len(ranked) == most {
+		if !late {
+			ranked = append(ranked, d)
+		}
+		if len(ranked) == most {
 			return ranked
 		}
-		rest.states[d.edge] = edgeState{mode: Disabled}
+		rest.take(d.edge)
 	}
 }
 
-// cameFrom reports whether a cache fill has been at an edge of a pool.
-func (r *Router) cameFrom(pool *pool, e int32, q *Query) bool {
-	edge := &r.edges[e]
-	f := cacheFills{addrs: make(map[netip.Addr]bool), ids: make(map[string]bool)}
-	for _, a := range edge.Addrs {
-		f.addrs[a] = true
+// take takes an edge out of a plan that nobody else has.
+func (p *plan) take(e int32) {
+	if p.taken == nil {
+		p.taken = make([]uint64, len(p.states)/64+1)
 	}
-	f.addHost(edge.URL)
-	f.addHost(pool.bases[e])
-	return f.has(q.Client, q.CDNLoop)
+	p.taken[e/64] |= 1 << (e % 64)
 }
+
+// isTaken reports whether an edge has been taken out.
+func (p *plan) isTaken(e int32) bool { return len(p.taken) > 0 && p.taken[e/64]&(1<<(e%64)) != 0 }
 
 // Locate returns the PID in which a pool sees a client, the zero SourcePID where it
 // sees it in none. Where the pool is not named and there are several, they look

@@ -22,8 +22,8 @@ func names(ranked []Decision) string {
 	return strings.Join(all, " ")
 }
 
-// In random worlds a rank begins with Route's decision, has every edge that may
-// serve once and no other, and goes on as if those before were not there.
+// In random worlds a rank begins with Route's decision, has every edge that is up and
+// may serve once and no other, and goes on as if those before were not there.
 func TestRank(t *testing.T) {
 	t.Parallel()
 	lengths := make(map[int]int)
@@ -51,7 +51,11 @@ func TestRank(t *testing.T) {
 			if len(ranked) == 0 || said(&ranked[0]) != said(&d) {
 				t.Fatalf("world %d, %+v: ranked %s, but routed to %s", seed, q, names(ranked), d.Edge.Name)
 			}
-			if got, want := sorted(names(ranked)), w.mayServe(&q); got != want {
+			got, want := sorted(names(ranked)), w.mayServe(&q)
+			if d.Reason == Panic { // one that is down is better than none, but no more of them
+				want = d.Edge.Name
+			}
+			if got != want {
 				t.Fatalf("world %d, %+v: ranked %s, want %s", seed, q, got, want)
 			}
 			for most := 1; most <= len(ranked); most++ {
@@ -97,14 +101,10 @@ func sorted(s string) string {
 	return strings.Join(fields, " ")
 }
 
-// mayServe returns the edges that may serve a request that is no cache fill,
-// down or not: where the pool does not believe in panic, only those that are up.
+// mayServe returns the edges that may serve a request that is no cache fill, and are up.
 func (w *world) mayServe(q *Query) string {
 	pool := &w.pools[slices.IndexFunc(w.pools, func(p Pool) bool { return p.Name == q.Pool })]
-	bearable := 2
-	if pool.Panic < 0 {
-		bearable = 1
-	}
+	const bearable = 1
 	var may []string
 	for _, e := range slices.Concat(w.groups(pool)...) {
 		if w.against(pool, e, q) <= bearable {
@@ -185,7 +185,7 @@ func TestRelay(t *testing.T) {
 		if err != nil || names(ranked) != test.want {
 			t.Errorf("%s: %s, %v, want %s", name, names(ranked), err, test.want)
 		}
-		first, err := r.RelayFirst(q)
+		first, err := r.RelayFirst(q, nil)
 		if none := first.Edge == nil && first.Reason == NoEdge && first.How == Unplaced && math.IsNaN(first.Cost); err != nil || first.Pool != test.pool || none != (test.want == "") || !none && first.Edge != ranked[0].Edge {
 			t.Errorf("%s: the first is %+v, %v", name, first, err)
 		}
@@ -198,13 +198,73 @@ func TestRelay(t *testing.T) {
 	if ranked, err := r.Rank(Query{Pool: "all", Client: near, CDNLoop: []string{"altoroute"}}, 0); err != nil || len(ranked) > 0 {
 		t.Errorf("a cache fill is ranked %s, %v", names(ranked), err)
 	}
-	if _, err := r.RelayFirst(Query{Pool: "none"}); !errors.Is(err, ErrNoSuchPool) {
+	if _, err := r.RelayFirst(Query{Pool: "none"}, nil); !errors.Is(err, ErrNoSuchPool) {
 		t.Errorf("error %v", err)
 	}
 	for _, f := range []func(Query, int) ([]Decision, error){r.Rank, r.Relay} {
 		if _, err := f(Query{Pool: "none"}, 0); !errors.Is(err, ErrNoSuchPool) {
 			t.Errorf("error %v", err)
 		}
+	}
+}
+
+// TestRankLeavesOutWhatIsDown: clients are told of no edge that checks say is down,
+// unless there is no other.
+func TestRankLeavesOutWhatIsDown(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Sources: []Source{{Name: "own"}}, Edges: []Edge{edgeAt("near", "here"), edgeAt("middle", "there"), edgeAt("far", "away")}}
+	r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8", "there", "away"}, "here here 1", "there here 2", "away here 3")
+	q := Query{Client: netip.MustParseAddr("10.1.2.3")}
+	down := Condition{IPv4: Down, IPv6: Down}
+	for _, c := range []struct {
+		down, rank, relay string
+	}{{"", "near middle far", "near middle far"}, {"middle far", "near", "near middle far"}, {"near far", "middle", "middle near far"}, {"near middle far", "near", "near middle far"}} {
+		is := map[string]Condition{"near": {}, "middle": {}, "far": {}}
+		for e := range strings.FieldsSeq(c.down) {
+			is[e] = down
+		}
+		r.Learn(is, epoch)
+		rank, _ := r.Rank(q, 0)
+		relay, _ := r.Relay(q, 0)
+		if names(rank) != c.rank || names(relay) != c.relay {
+			t.Errorf("down %s: rank %s, relay %s", c.down, names(rank), names(relay))
+		}
+	}
+}
+
+// TestRelayFirstAmong: only some edges come into question.
+func TestRelayFirstAmong(t *testing.T) {
+	t.Parallel()
+	r := ring(t)
+	q := Query{Pool: "all", Client: netip.MustParseAddr("192.0.2.9"), CDNLoop: []string{"a.example.net"}}
+	for among, want := range map[string]string{"a b c": "b", "a c": "c", "c": "c", "a": "", "": ""} {
+		d, err := r.RelayFirst(q, func(e *Edge) bool { return slices.Contains(strings.Fields(among), e.Name) })
+		if err != nil || (d.Edge == nil) != (want == "") || d.Edge != nil && d.Edge.Name != want {
+			t.Errorf("among %s: %+v, %v", among, d, err)
+		}
+	}
+}
+
+// TestRankIsCheap: a header that anybody may send, and a rank of a few edges of many, cost
+// little.
+func TestRankIsCheap(t *testing.T) {
+	r, m := manyMaps(t, 5000, 20, 1)
+	if err := r.Update("own", m); err != nil {
+		t.Fatal(err)
+	}
+	q := Query{Client: clientIn(5).Next(), CDNLoop: []string{"altoroute"}}
+	if n := testing.AllocsPerRun(10, func() { _, _ = r.Relay(q, 4) }); n > 20 {
+		t.Errorf("a relay of a request that says it is a cache fill allocates %v times", n)
+	}
+	q.CDNLoop = nil
+	size := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = r.Rank(q, 4)
+		}
+	}).AllocedBytesPerOp()
+	if size > 5000 {
+		t.Errorf("a rank of 4 of 5,000 edges takes %d bytes", size)
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 //     the same within reportWindow, each counted once however much it tells, and
 //   - they are at least reporterShare of the networks of the PID that were sent
 //     to the edge in the same time, and
-//   - no more than a third of the pool's edges have that fate in the PID.
+//   - no more than a third of the pool's edges have that fate in the PID, or one of
+//     two or three; the only edge of a pool never has.
 //
 // It lasts demotedFor and touches no other PID. So whoever wants to keep an edge
 // from others must have addresses in a fifth of the networks that use it.
@@ -31,14 +32,18 @@ const (
 	reporterShare = 0.2
 	reportWindow  = 30 * time.Second
 	demotedFor    = 2 * time.Minute
-	// maxTrials bounds what is being watched: an edge and a PID each.
-	maxTrials = 1024
+	// What is being watched, an edge and a PID each, is bounded: in all, in each PID,
+	// and for each network that was the first to tell. So nobody can fill it.
+	maxTrials        = 1024
+	maxTrialsOfPID   = 64
+	maxTrialsByFirst = 4
 )
 
 // A trial watches who is sent from a PID to an edge, and who tells that it
 // could not be reached.
 type trial struct {
 	begun     time.Time
+	first     netip.Prefix // the network that told first
 	reporters networkCounter
 	sent      networkCounter
 }
@@ -48,6 +53,16 @@ type trial struct {
 type networkCounter [networkBits / 64]atomic.Uint64
 
 const networkBits = 1 << 13
+
+// networkOf returns the network that a client counts for.
+func networkOf(client netip.Addr) netip.Prefix {
+	bits := 48
+	if client.Is4() {
+		bits = 24
+	}
+	network, _ := client.Prefix(bits)
+	return network
+}
 
 func (c *networkCounter) add(client netip.Addr) {
 	bit := scatter(0, client) % networkBits
@@ -99,12 +114,15 @@ func (r *Router) trial(d *Decision, now time.Time) *trial {
 	}
 	defer r.mu.Unlock()
 	p := r.plan.Load()
-	if g := p.guidance[d.slot]; g == nil || g.maps != d.Maps || len(p.trials) >= maxTrials {
+	if g := p.guidance[d.slot]; g == nil || g.maps != d.Maps {
 		return nil // new maps may have come in between
 	}
-	t := p.trials[key]
+	t, first := p.trials[key], networkOf(d.client)
 	if t == nil {
-		t = &trial{begun: now}
+		if p.watchesEnough(key, first) {
+			return nil
+		}
+		t = &trial{begun: now, first: first}
 		next := *p
 		next.trials = maps.Clone(p.trials)
 		if next.trials == nil {
@@ -114,6 +132,20 @@ func (r *Router) trial(d *Decision, now time.Time) *trial {
 		r.plan.Store(&next)
 	}
 	return t
+}
+
+// watchesEnough reports whether there is no room for another trial.
+func (p *plan) watchesEnough(of loadKey, first netip.Prefix) bool {
+	ofPID, byFirst := 0, 0
+	for key, t := range p.trials {
+		if key.slot == of.slot && key.pid == of.pid {
+			ofPID++
+		}
+		if t.first == first {
+			byFirst++
+		}
+	}
+	return len(p.trials) >= maxTrials || ofPID >= maxTrialsOfPID || byFirst >= maxTrialsByFirst
 }
 
 // judge ends the trials whose time is over, and demotions.
@@ -145,10 +177,10 @@ func (r *Router) judge(p *plan, now time.Time) {
 }
 
 // maySpare reports whether a PID has enough edges to do without one more: in
-// every pool that has it.
-func (r *Router) maySpare(key loadKey, demoted map[loadKey]time.Time) bool {
+// every pool that has it. Where it is the only one, it is asked all the same.
+func (r *Router) maySpare(key loadKey, demoted map[loadKey]time.Time) (may bool) {
 	for _, pool := range r.pools {
-		if !slices.Contains(pool.edges, key.edge) {
+		if len(pool.edges) == 1 || !slices.Contains(pool.edges, key.edge) {
 			continue
 		}
 		already := 0
@@ -157,11 +189,12 @@ func (r *Router) maySpare(key loadKey, demoted map[loadKey]time.Time) bool {
 				already++
 			}
 		}
-		if 3*(already+1) > max(len(pool.edges), 3) {
+		if already >= max(len(pool.edges)/3, 1) {
 			return false
 		}
+		may = true
 	}
-	return true
+	return may
 }
 
 // Demoted returns the edges that clients of a PID tell they cannot reach, by

@@ -176,3 +176,79 @@ func TestSecondTry(t *testing.T) {
 		failed = append(failed, want)
 	}
 }
+
+// TestReportsAcrossAReload: what clients have told goes on counting.
+func TestReportsAcrossAReload(t *testing.T) {
+	r := crowd(t)
+	tell := func(r *Router, from, to int) {
+		for n := from; n < to; n++ {
+			_, _ = r.Route(Query{Client: member(n, 1), Path: "/a"})
+			r.Report(Query{Client: member(n, 1), Path: "/a", Failed: []string{"near"}}, epoch)
+		}
+	}
+	tell(r, 0, 3)
+	next := crowd(t)
+	next.Inherit(r, epoch.Add(time.Second))
+	tell(next, 3, 6)
+	next.Tick(epoch.Add(reportWindow))
+	if len(next.Demoted()) != 1 {
+		t.Error("what was told before the reload is forgotten")
+	}
+}
+
+// TestNobodyFillsTheTrials: in a band of many edges one client, or one PID, leaves room
+// for others.
+func TestNobodyFillsTheTrials(t *testing.T) {
+	cfg := Config{Sources: []Source{{Name: "own"}}}
+	for e := range 1500 {
+		cfg.Edges = append(cfg.Edges, edgeAt(fmt.Sprint("e", e), "here"))
+	}
+	r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8", "there 172.16.0.0/12"}, "here here 1", "here there 1")
+	tell := func(client netip.Addr, n int) {
+		for i := range n {
+			q := Query{Client: client, Path: fmt.Sprint("/", client, i)}
+			d, err := r.Route(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q.Failed = []string{d.Edge.Name}
+			r.Report(q, epoch)
+		}
+	}
+	tell(member(1, 1), 3000)
+	if n := r.Trials(); n != maxTrialsByFirst {
+		t.Errorf("one client has %d trials", n)
+	}
+	for n := range 100 {
+		tell(member(n, 1), 10)
+	}
+	if n := r.Trials(); n != maxTrialsOfPID {
+		t.Errorf("the clients of one PID have %d trials", n)
+	}
+	tell(netip.MustParseAddr("172.16.0.1"), 1)
+	if n := r.Trials(); n != maxTrialsOfPID+1 {
+		t.Errorf("%d trials: there is no room for another PID", n)
+	}
+}
+
+// TestMaySpare: how many edges of a pool may come last for a PID.
+func TestMaySpare(t *testing.T) {
+	for edges, want := range map[int]int{1: 0, 2: 1, 3: 1, 5: 1, 6: 2, 9: 3} {
+		cfg := Config{Sources: []Source{{Name: "own"}}}
+		for e := range edges {
+			cfg.Edges = append(cfg.Edges, edgeAt(fmt.Sprint("e", e), "here"))
+		}
+		// The first is the only one of a pool, too, which keeps it from nothing.
+		cfg.Pools = []Pool{{Name: "all"}, {Name: "one", Edges: []string{"e0"}}}
+		r := mustRouter(t, cfg, "own", []string{"here 10.0.0.0/8"}, "here here 1")
+		demoted := make(map[loadKey]time.Time)
+		for e := range int32(edges) {
+			if key := (loadKey{edge: e}); r.maySpare(key, demoted) {
+				demoted[key] = epoch
+			}
+		}
+		if len(demoted) != want {
+			t.Errorf("%d of %d edges may come last, want %d", len(demoted), edges, want)
+		}
+	}
+}

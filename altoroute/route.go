@@ -103,7 +103,7 @@ const (
 	GuidanceOff     Reason = "guidance_off"     // the operator turned guidance off: by content key only
 	Pinned          Reason = "pinned"           // the operator pinned the client to this edge
 	ParentGroup     Reason = "parent"           // no edge of the groups before may serve
-	Panic           Reason = "panic"            // every edge that may serve is down: health does not count
+	Panic           Reason = "panic"            // every edge that may serve is down or full: health does not count
 	NoEdge          Reason = "no_edge"          // no edge is eligible
 	CacheFill       Reason = "cache_fill"       // the request comes from an edge: not to be redirected
 )

@@ -64,7 +64,7 @@ type Router struct {
 	edges   []edge
 	pools   []*pool
 	byName  map[string]*pool
-	tiers   int // of all pools
+	tiers   []*tier // of all pools
 	def     SourcePID
 	fills   cacheFills
 	ramp    time.Duration
@@ -106,7 +106,7 @@ type pool struct {
 }
 
 // A tier is the edges of a pool that come into question together: those of the
-// pool, then each group of its parents.
+// pool, then each group of its parents. Pools with the same edges share it.
 type tier struct {
 	index int // among all tiers of all pools
 	edges []int32

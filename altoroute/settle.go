@@ -122,7 +122,7 @@ func (t *settlement) urgent(p *plan, capacity []float64) []int {
 		rows[i] = i
 		for _, has := range t.rows[i].pieces {
 			full := t.full(has.edge)
-			if p.shut(t.loads[has.load].pool, has.edge) {
+			if p.narrowed(t.loads[has.load].pool, has.edge) {
 				full = math.Inf(1)
 			}
 			fullest[i] = max(fullest[i], full)

@@ -106,21 +106,32 @@ func (r *Router) setTiers(p *pool) error {
 		return fmt.Errorf("pool %s has no edge of its own: all are its parents'", p.Name)
 	}
 	for _, names := range append([][]string{first}, p.Parents...) {
-		t := &tier{index: r.tiers}
-		r.tiers++
+		var edges []int32
 		for _, name := range names {
 			e, ok := r.edge(name)
 			if !ok {
 				return fmt.Errorf("pool %s: %w %s", p.Name, ErrNoSuchEdge, name)
 			}
-			t.edges = append(t.edges, e)
+			edges = append(edges, e)
 		}
-		slices.Sort(t.edges)
-		p.tiers = append(p.tiers, t)
-		p.edges = append(p.edges, t.edges...)
+		slices.Sort(edges)
+		p.tiers = append(p.tiers, r.tier(edges))
+		p.edges = append(p.edges, edges...)
 	}
 	slices.Sort(p.edges)
 	return nil
+}
+
+// tier returns the tier of these edges, a new one if there is none.
+func (r *Router) tier(edges []int32) *tier {
+	for _, t := range r.tiers {
+		if slices.Equal(t.edges, edges) {
+			return t
+		}
+	}
+	t := &tier{index: len(r.tiers), edges: edges}
+	r.tiers = append(r.tiers, t)
+	return t
 }
 
 // checkPins checks that the edges of a pool's pins are its own.

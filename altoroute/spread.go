@@ -6,6 +6,7 @@ package altoroute
 import (
 	"cmp"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -95,7 +96,7 @@ func (p *plan) demand(before *plan) *demand {
 		if m := p.pools[i].meter; m != nil {
 			for e := range m.trends {
 				fallen[e] += m.trends[e].rate
-				astray = astray || m.trends[e].rate > 0 && p.shut(i, int32(e))
+				astray = astray || m.trends[e].rate > 0 && p.narrowed(i, int32(e))
 			}
 		}
 	}
@@ -119,11 +120,12 @@ func (p *plan) demand(before *plan) *demand {
 	return d
 }
 
-// shut reports whether an edge may serve nobody, or not all whom it could serve a
+// narrowed reports whether an edge may serve nobody, or not all whom it could serve a
 // moment ago.
-func (p *plan) shut(pool int, e int32) bool {
+func (p *plan) narrowed(pool int, e int32) bool {
 	s := &p.states[e]
-	return s.gone() || p.router.pools[pool].bases[e] == nil || s.mode != ForcedUp && !p.pools[pool].inPanic && slices.Contains(s.health[:], Down)
+	return s.gone() || s.shut() || p.router.pools[pool].bases[e] == nil ||
+		slices.ContainsFunc(oneOfEach[:], func(client netip.Addr) bool { return s.down(client) && !p.pools[pool].inPanic(client) })
 }
 
 // capacities returns what is left of each edge's capacity for clients that go
@@ -164,7 +166,7 @@ func (p *plan) prepare(d *demand) {
 	prices := newPrices(p, d)
 	var more []load
 	for i := range d.loads {
-		if l := &d.loads[i]; p.shut(l.pool, l.key.edge) && math.IsInf(prices.of(l)[l.key.edge], 1) {
+		if l := &d.loads[i]; p.narrowed(l.pool, l.key.edge) && math.IsInf(prices.of(l)[l.key.edge], 1) {
 			more = append(more, prices.cheapest(l)...)
 			l.rate = 0
 		}

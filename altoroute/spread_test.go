@@ -202,14 +202,14 @@ func TestToldLoad(t *testing.T) {
 	if err := r.ReportLoad("small", 2, epoch.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.Load(small); got != 2 {
+	if got, _ := r.Load(small); got != 2 {
 		t.Errorf("load %v, want the one that was told", got)
 	}
 	if got := seconds(t, r, epoch.Add(time.Second), 30, 1000, 0)["small"]; got > 500 {
 		t.Errorf("small gets %d of 1000, and is said to be overloaded", got)
 	}
 	r.Tick(epoch.Add(2 * time.Minute))
-	if got := r.Load(small); got != 0.1 {
+	if got, _ := r.Load(small); got != 0.1 {
 		t.Errorf("load %v after two minutes, want what the edge says", got)
 	}
 	for _, bad := range []float64{-1, math.NaN(), math.Inf(1)} {

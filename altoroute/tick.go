@@ -14,9 +14,9 @@ import (
 type poolState struct {
 	guidanceOff bool
 	pins        *pins
-	needsPlace  bool // the client's place counts beyond the ladder
-	inPanic     bool
-	up, fit     int // edges that are not down, of those that only their health could speak against
+	needsPlace  bool               // the client's place counts beyond the ladder
+	up, fit     int                // edges that are not down, of those that only their health could speak against
+	families    [2]FamilyCondition // the same as clients of IPv4 and IPv6 meet them
 
 	meter     *meter     // nil where no edge has a limit
 	spreading *spreading // nil where costs decide alone
@@ -110,7 +110,7 @@ func (p *plan) foresee(before *plan) {
 			factor[e] = 1
 			was, is := before.states[e].share(), p.states[e].share()
 			switch t := &m.trends[e]; {
-			case t.rate > 0 && t.reading == 0 && before.shut(i, int32(e)) && p.shut(i, int32(e)):
+			case t.rate > 0 && t.reading == 0 && before.narrowed(i, int32(e)) && p.narrowed(i, int32(e)):
 				factor[e] = 0
 			case was > 0 && is > 0:
 				factor[e] = is / was
@@ -209,7 +209,8 @@ const tellingRate = 10
 // limited reports whether some edge of a pool has a limit.
 func (r *Router) limited(pool *pool, states []edgeState) bool {
 	return slices.ContainsFunc(pool.edges, func(e int32) bool {
-		return !math.IsInf(states[e].capacity, 1) || r.conditions.edges[e].loadAt(r.conditions.now) > 0
+		_, loaded := r.conditions.edges[e].loadAt(r.conditions.now)
+		return loaded || !math.IsInf(states[e].capacity, 1)
 	})
 }
 
@@ -238,7 +239,34 @@ func (r *Router) poolState(pool *pool, states []edgeState) poolState {
 		if !states[e].down(netip.Addr{}) {
 			s.up++
 		}
+		for i, client := range oneOfEach {
+			if !r.edges[e].Family.serves(client) {
+				continue
+			}
+			s.families[i].Fit++
+			if !states[e].down(client) {
+				s.families[i].Up++
+			}
+		}
 	}
-	s.inPanic = s.fit > 0 && float64(s.up) < pool.panicShare*float64(s.fit)
+	for i := range s.families {
+		f := &s.families[i]
+		f.Panic = float64(f.Up) < pool.panicShare*float64(f.Fit)
+	}
 	return s
+}
+
+// oneOfEach is a client of each family.
+var oneOfEach = [...]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} //nolint:gochecknoglobals // a table
+
+// inPanic reports whether too few edges are up for a client for health to be
+// believed. Of one without an address, both families must say so, as of its edges.
+func (s *poolState) inPanic(client netip.Addr) bool {
+	switch {
+	case client.Is4():
+		return s.families[0].Panic
+	case client.Is6():
+		return s.families[1].Panic
+	}
+	return s.families[0].Panic && s.families[1].Panic
 }

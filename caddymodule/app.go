@@ -78,8 +78,8 @@ type App struct {
 	checks    *checks
 	overrides *overridden
 	clock     *clock
-	panics    map[string]bool // the pools in a panic at the last tick, for the log
-	demoted   map[string]bool // the demotions at the last tick, for the log
+	panics    map[string]string // the families in a panic at the last tick, by pool, for the log
+	demoted   map[string]bool   // the demotions at the last tick, for the log
 
 	// provisioned is set once what the configuration names has been checked
 	// against the maps at hand. What later maps lack is a warning.

@@ -6,6 +6,7 @@ package caddymodule
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,20 +53,42 @@ func (c *clock) stop() {
 func (a *App) tick(now time.Time) {
 	a.router.Tick(now)
 	unguided.tick(a.router)
-	panics := make(map[string]bool)
+	a.tellPanics()
+	a.tellDemotions()
+}
+
+// tellPanics logs for which clients the health of a pool's edges is not believed, and
+// when that changes.
+func (a *App) tellPanics() {
+	panics := make(map[string]string)
 	for _, pool := range a.router.Pools() {
-		if is := a.router.PoolCondition(pool); is.Panic {
-			panics[pool] = true
-			if !a.panics[pool] {
-				a.logger.Error("too few edges are up for health to be believed: edges that are up come first, then the others by cost",
-					slog.String("pool", pool), slog.Int("up", is.Up), slog.Int("edges", is.Fit))
-			}
-		} else if a.panics[pool] {
-			a.logger.Info("health is believed again", slog.String("pool", pool), slog.Int("up", is.Up), slog.Int("edges", is.Fit))
+		is := a.router.PoolCondition(pool)
+		of := strings.Join(panicOf(&is), ", ")
+		if panics[pool] = of; of == a.panics[pool] {
+			continue
+		}
+		up := []any{
+			slog.String("pool", pool), slog.String("families", of),
+			slog.Int("ipv4_up", is.IPv4.Up), slog.Int("ipv4_edges", is.IPv4.Fit), slog.Int("ipv6_up", is.IPv6.Up), slog.Int("ipv6_edges", is.IPv6.Fit),
+		}
+		if of == "" {
+			a.logger.Info("health is believed again", up...)
+		} else {
+			a.logger.Error("too few edges are up for health to be believed: edges that are up come first, then the others by cost", up...)
 		}
 	}
 	a.panics = panics
-	a.tellDemotions()
+}
+
+// panicOf returns the families for whose clients health is not believed.
+func panicOf(is *altoroute.PoolCondition) (families []string) {
+	if is.IPv4.Panic {
+		families = append(families, "ipv4")
+	}
+	if is.IPv6.Panic {
+		families = append(families, "ipv6")
+	}
+	return families
 }
 
 // tellDemotions logs which edges clients have come to be kept from, each once.

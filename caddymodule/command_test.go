@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -92,6 +93,38 @@ par   files  up     auto  0.9
 par   video  up     auto  0.9
 `, "edge")
 	c.shows("edge par: up; nothing is set by hand\n", "edge", "par", "load", "0")
+}
+
+// TestEdgeCells: what is particular about an edge has a place in its line.
+func TestEdgeCells(t *testing.T) {
+	up, down := &checkBody{State: "up"}, &checkBody{State: "down"}
+	for _, c := range []struct {
+		edge edgeBody
+		want string
+	}{
+		{edgeBody{State: "up", IPv4: up, IPv6: up}, "up"},
+		{edgeBody{State: "up", IPv4: down, IPv6: up}, "up, IPv4 down"},
+		{edgeBody{State: "draining", IPv4: up, IPv6: down}, "draining, IPv6 down"},
+		{edgeBody{State: "down", IPv4: down, IPv6: down}, "down"},
+		{edgeBody{State: "disabled", IPv4: down, IPv6: up}, "disabled"},
+	} {
+		if got := c.edge.state(); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+	set := edgeSetting{
+		Mode: "drain", Over: span(time.Hour), Since: now0, By: "alice", At: now0.Add(time.Minute),
+		Capacity: 8000, CapacityBy: "carol", CapacityAt: now0.Add(time.Hour),
+	}
+	s := statusBody{Pools: map[string]poolBody{"all": {Edges: map[string]edgeBody{"fra": {State: "draining", Set: &set}}}}}
+	s.Unused.Edges = map[string]*edgeSetting{"par": &set}
+	want := `EDGE  POOL  STATE           MODE               BY     SINCE                 CAPACITY  NOTE
+fra   all   draining        drain over 1h0m0s  alice  2026-03-01T12:00:00Z            capacity 8000 by carol since 2026-03-01T13:00:00Z
+par         not configured  drain over 1h0m0s  alice  2026-03-01T12:00:00Z  8000      capacity 8000 by carol since 2026-03-01T13:00:00Z
+`
+	if got := s.edges().text(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
 }
 
 func TestCommandPool(t *testing.T) {

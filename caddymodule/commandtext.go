@@ -32,7 +32,25 @@ func (e *edgeBody) note() string {
 	if len(e.DemotedIn) > 0 {
 		notes = append(notes, "clients cannot reach it in "+strings.Join(e.DemotedIn, ", "))
 	}
+	if capacity := e.Set.capacityNote(); capacity != "" {
+		notes = append(notes, capacity)
+	}
 	return strings.Join(notes, "; ")
+}
+
+// state says in which state the edge is, and for whom it is in another.
+func (e *edgeBody) state() string {
+	down := func(c *checkBody) bool { return c != nil && c.State == altoroute.StateDown }
+	switch e.State {
+	case altoroute.StateUp, altoroute.StateUnknown, altoroute.StateRamping, altoroute.StateDraining:
+		switch {
+		case down(e.IPv4):
+			return e.State + ", IPv4 down"
+		case down(e.IPv6):
+			return e.State + ", IPv6 down"
+		}
+	}
+	return e.State
 }
 
 // edges has a line for each edge of each pool.
@@ -42,7 +60,7 @@ func (s *statusBody) edges() table {
 		edges := s.Pools[pool].Edges
 		for _, name := range slices.Sorted(maps.Keys(edges)) {
 			e := edges[name]
-			row := append([]string{name, pool, e.State}, modeCells(e.Set)...)
+			row := append([]string{name, pool, e.state()}, modeCells(e.Set)...)
 			t = append(t, append(row, measured(e.Capacity), measured(e.Rate), measured(e.Load), e.note()))
 		}
 	}
@@ -50,14 +68,23 @@ func (s *statusBody) edges() table {
 		set := s.Unused.Edges[name]
 		row := append([]string{name, "", "not configured"}, modeCells(set)...)
 		if set.Capacity > 0 {
-			row = append(row, figure(&set.Capacity))
+			row = append(row, figure(&set.Capacity), "", "", set.capacityNote())
 		}
 		t = append(t, row)
 	}
 	return t
 }
 
-// modeCells are MODE, BY and SINCE.
+// capacityNote says who has set the capacity, and when, where BY and SINCE are of the
+// mode.
+func (s *edgeSetting) capacityNote() string {
+	if s == nil || s.Mode == "" || s.Capacity == 0 {
+		return ""
+	}
+	return fmt.Sprintf("capacity %s by %s since %s", figure(&s.Capacity), s.CapacityBy, moments(s.CapacityAt))
+}
+
+// modeCells are MODE, BY and SINCE. A drain whose time was changed is since it began.
 func modeCells(s *edgeSetting) []string {
 	switch {
 	case s == nil:
@@ -65,7 +92,7 @@ func modeCells(s *edgeSetting) []string {
 	case s.Mode == "":
 		return []string{"auto", s.CapacityBy, moments(s.CapacityAt)}
 	case s.Over > 0:
-		return []string{s.Mode + " over " + time.Duration(s.Over).String(), s.By, moments(s.At)}
+		return []string{s.Mode + " over " + time.Duration(s.Over).String(), s.By, moments(s.Since)}
 	}
 	return []string{s.Mode, s.By, moments(s.At)}
 }
@@ -91,7 +118,7 @@ func (s *statusBody) pools() table {
 			row[2] = "none"
 		}
 		if p.Panic {
-			row[2] += ", panic"
+			row[2] += ", panic for " + strings.Join(p.PanicOf, " and ")
 		}
 		if p.Set != nil {
 			row[4], row[5] = p.Set.By, moments(p.Set.At)

@@ -145,7 +145,10 @@ func conditionOf(s health.Status, watched bool) altoroute.Condition {
 		v6 = v4
 	}
 	report := s.Report()
-	return altoroute.Condition{IPv4: healthOf(v4), IPv6: healthOf(v6), Capacity: report.Capacity, Load: report.Load}
+	return altoroute.Condition{
+		IPv4: healthOf(v4), IPv6: healthOf(v6),
+		Capacity: report.Capacity, HasCapacity: report.HasCapacity, Load: report.Load, HasLoad: report.HasLoad,
+	}
 }
 
 func healthOf(s health.State) altoroute.Health {

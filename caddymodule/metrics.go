@@ -189,7 +189,7 @@ func collectEdges(ch chan<- prometheus.Metric, app *App) {
 			gauge(ch, edgeRate, rate, e.Name)
 		}
 		gauge(ch, edgeDemotions, float64(demotions[e.Name]), e.Name)
-		if load := app.router.Load(e); load > 0 {
+		if load, ok := app.router.Load(e); ok {
 			gauge(ch, edgeLoad, load, e.Name)
 		}
 		if target, ok := app.checks.targets[e.Name]; ok {

@@ -133,7 +133,8 @@ func setEdge(app *App, m *members) (any, error) {
 	}
 	answer := edgeAnswer{Edge: *name, Set: set, Warning: oneLine(unstored)}
 	if edge != nil {
-		answer.State, answer.Load = app.router.State(edge, netip.Addr{}), app.router.Load(edge)
+		answer.State = app.router.State(edge, netip.Addr{})
+		answer.Load, _ = app.router.Load(edge)
 	}
 	return answer, nil
 }

@@ -97,7 +97,7 @@ func (p *proxied) first(q altoroute.Query, before map[*proxied]*tries) (altorout
 		if of.pool != p.pool {
 			continue
 		}
-		return p.router.RelayFirst(q)
+		return p.router.RelayFirst(q, nil)
 	}
 	d, err := p.router.Route(q)
 	if err == nil {
@@ -106,7 +106,7 @@ func (p *proxied) first(q altoroute.Query, before map[*proxied]*tries) (altorout
 	return d, err
 }
 
-// rank returns at most as many edges as asked for, 0 meaning all. Those that
+// rank returns at most as many edges as asked for. Those that
 // were tried in vain come last.
 func (t *tries) rank(most int) ([]altoroute.Decision, error) {
 	ranked, err := t.of.router.Relay(t.query, most)

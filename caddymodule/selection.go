@@ -106,25 +106,25 @@ func (s *CostSelection) Select(pool reverseproxy.UpstreamPool, r *http.Request, 
 // upstreams of no edge, then through the other edges.
 func (s *CostSelection) next(t *tries, pool reverseproxy.UpstreamPool, r *http.Request) *reverseproxy.Upstream {
 	t.tried = nil
-	ranked, err := t.rank(0)
-	if err != nil {
-		return nil
-	}
-	inVain := slices.IndexFunc(ranked, func(d altoroute.Decision) bool { return t.failed(&d) })
-	if inVain < 0 {
-		inVain = len(ranked)
-	}
-	take := func(ranked []altoroute.Decision) *reverseproxy.Upstream {
-		for i := range ranked {
-			if u := s.of(ranked[i].Edge, pool); u != nil {
-				t.tried = ranked[i].Edge
-				tell(&ranked[i], r)
-				return u
-			}
+	available := make(map[string]*reverseproxy.Upstream) // the first that is dialed there
+	for _, u := range slices.Backward(pool) {
+		if u.Available() {
+			available[dialed(u)] = u
 		}
-		return nil
 	}
-	if u := take(ranked[:inVain]); u != nil {
+	take := func(inVain bool) *reverseproxy.Upstream {
+		d, err := s.router.RelayFirst(t.query, func(e *altoroute.Edge) bool {
+			return slices.Contains(t.query.Failed, e.Name) == inVain &&
+				slices.ContainsFunc(s.dials[e], func(dial string) bool { return available[dial] != nil })
+		})
+		if err != nil || d.Edge == nil {
+			return nil
+		}
+		t.tried = d.Edge
+		tell(&d, r)
+		return s.of(d.Edge, pool)
+	}
+	if u := take(false); u != nil {
 		return u
 	}
 	for _, u := range pool {
@@ -132,7 +132,7 @@ func (s *CostSelection) next(t *tries, pool reverseproxy.UpstreamPool, r *http.R
 			return u
 		}
 	}
-	return take(ranked[inVain:])
+	return take(true)
 }
 
 // of returns the first upstream of an edge that is available, or nil.

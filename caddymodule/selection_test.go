@@ -11,9 +11,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/altoroute/caddy-alto/altoroute"
 )
 
 func (s *stage) selection(pool string) *CostSelection {
@@ -194,5 +198,35 @@ func TestSelectionEndToEnd(t *testing.T) {
 		if got := c.answer(); got != test.want {
 			t.Errorf("without %s: %q, want %q", test.gone, got, test.want)
 		}
+	}
+}
+
+// TestSelectionAmongMany: another try costs little, however many edges and upstreams
+// there are.
+func TestSelectionAmongMany(t *testing.T) {
+	names, dials := make([]string, 5000), make([]string, 5000)
+	for i := range names {
+		names[i] = fmt.Sprintf("e%04d", i)
+		dials[i] = names[i] + ".example.net:443!"
+	}
+	dials[4321] = strings.TrimSuffix(dials[4321], "!")
+	router := edgesOnly(t, names...)
+	p := &proxied{pool: "all", router: router, edges: router.Edges("all")}
+	s := &CostSelection{proxied: p, dials: make(map[*altoroute.Edge][]string), known: make(map[string]bool)}
+	for _, e := range p.edges {
+		s.dials[e] = []string{dialOf(e.URL)}
+		s.known[dialOf(e.URL)] = true
+	}
+	tried := &tries{of: p, query: altoroute.Query{Pool: "all", Path: "/a"}}
+	r := caddyhttp.PrepareRequest(httptest.NewRequest(http.MethodGet, "/a", nil), caddy.NewReplacer(), httptest.NewRecorder(), &caddyhttp.Server{})
+	upstreams := static(dials...)
+	began := time.Now()
+	for range 10 {
+		if got := selected(s.next(tried, upstreams, r)); got != "e4321.example.net:443" {
+			t.Fatalf("selected %q", got)
+		}
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("ten tries took %s", took)
 	}
 }

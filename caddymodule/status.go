@@ -129,14 +129,17 @@ type resourceBody struct {
 }
 
 type poolBody struct {
-	Guided      bool                `json:"guided"`
-	GuidanceOff bool                `json:"guidance_off,omitempty"`
-	Panic       bool                `json:"panic,omitempty"`
-	Up          int                 `json:"edges_up"`
-	Divided     int                 `json:"divided_loads,omitempty"`
-	Hot         int                 `json:"hot_keys,omitempty"`
-	Set         *poolSetting        `json:"set,omitempty"`
-	Edges       map[string]edgeBody `json:"edges"`
+	Guided      bool `json:"guided"`
+	GuidanceOff bool `json:"guidance_off,omitempty"`
+	// Panic is true while too few edges are up for health to be believed, for clients
+	// of the families in PanicOf.
+	Panic   bool                `json:"panic,omitempty"`
+	PanicOf []string            `json:"panic_families,omitempty"`
+	Up      int                 `json:"edges_up"`
+	Divided int                 `json:"divided_loads,omitempty"`
+	Hot     int                 `json:"hot_keys,omitempty"`
+	Set     *poolSetting        `json:"set,omitempty"`
+	Edges   map[string]edgeBody `json:"edges"`
 }
 
 type edgeBody struct {
@@ -214,7 +217,7 @@ func status(app *App, _ url.Values) (int, any, error) {
 func (a *App) describePool(name string) poolBody {
 	is := a.router.PoolCondition(name)
 	body := poolBody{
-		Guided: a.router.Guided(name), GuidanceOff: is.GuidanceOff, Panic: is.Panic, Up: is.Up,
+		Guided: a.router.Guided(name), GuidanceOff: is.GuidanceOff, Panic: is.Panic, PanicOf: panicOf(&is), Up: is.Up,
 		Divided: is.Divided, Hot: is.Hot, Set: byHand.pool(name), Edges: make(map[string]edgeBody),
 	}
 	demoted := make(map[string][]string)
@@ -232,7 +235,7 @@ func (a *App) describePool(name string) poolBody {
 				edge.PIDs[s.Name] = pid
 			}
 		}
-		if load := a.router.Load(e); load > 0 {
+		if load, ok := a.router.Load(e); ok {
 			edge.Load = &load
 		}
 		if rate, capacity := a.router.Traffic(e); !math.IsInf(capacity, 1) {

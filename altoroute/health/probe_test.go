@@ -173,7 +173,7 @@ func TestRequest(t *testing.T) {
 	}))
 	defer server.Close()
 	report, err := once(t, Config{}, Target{URL: server.URL + "/health%2Fy?full=1", LoadHeader: "x-load"})
-	if err != nil || report != (Report{Load: 0.5, Capacity: 100}) {
+	if err != nil || report != (Report{Load: 0.5, HasLoad: true, Capacity: 100, HasCapacity: true}) {
 		t.Fatalf("got %+v, %v", report, err)
 	}
 	if got.Method != http.MethodGet || got.RequestURI != "/health%2Fy?full=1" || got.Host != strings.TrimPrefix(server.URL, "http://") || !got.Close || got.UserAgent() != userAgent {

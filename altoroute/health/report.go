@@ -14,17 +14,23 @@ import (
 // A Report is what a successful check's answer says of the edge's load.
 type Report struct {
 	// Load is the share of the edge's capacity in use: 1 is full, and it may be
-	// more. 0 is idle, or that nothing was reported.
-	Load float64
-	// Capacity is in requests per second. 0 is that nothing was reported.
-	Capacity float64
+	// more. HasLoad tells an idle edge, 0, from one that reports none.
+	Load    float64
+	HasLoad bool
+	// Capacity is in requests per second. HasCapacity tells an edge that can serve
+	// nothing, 0, from one that reports none.
+	Capacity    float64
+	HasCapacity bool
 	// Odd says what was reported but cannot be used, and why. It is empty where
 	// nothing was.
 	Odd string
 }
 
-// maxReported is more than any load or capacity can be.
-const maxReported = 1e12
+// What is reported beyond these is no load and no capacity.
+const (
+	maxLoad     = 100
+	maxCapacity = 1e12
+)
 
 // parseReport reads the report out of an answer: from the header's values if
 // there are any, else from the body, which is JSON
@@ -51,18 +57,28 @@ func parseReport(header []string, contentType string, body []byte) Report {
 	return r
 }
 
+// readHeader reads "0.73", or members such as "load=0.73, capacity=8000" and any
+// others. What looks like a load and cannot be one, as with a comma or a semicolon
+// in the wrong place, must not pass for another.
 func (r *Report) readHeader(value string) {
+	first := true
 	for member := range strings.SplitSeq(value, ",") {
 		name, number, named := strings.Cut(member, "=")
 		name, number = strings.TrimSpace(name), strings.TrimSpace(number)
 		switch {
-		case !named && name != "":
+		case name == "" && !named:
+			continue
+		case !named && first:
 			r.setLoad(name)
-		case strings.EqualFold(name, "load"):
+		case strings.EqualFold(name, "load") && !r.HasLoad:
 			r.setLoad(number)
-		case strings.EqualFold(name, "capacity"):
+		case strings.EqualFold(name, "capacity") && !r.HasCapacity:
 			r.setCapacity(number)
+		case !named || numeric(name) || strings.EqualFold(name, "load") || strings.EqualFold(name, "capacity"):
+			*r = Report{Odd: quoted(value) + " is neither a load nor members such as load=0.73, capacity=8000"}
+			return
 		}
+		first = false
 	}
 }
 
@@ -85,23 +101,27 @@ func (r *Report) readJSON(body []byte) {
 
 func reported(member json.RawMessage) bool { return len(member) > 0 && string(member) != "null" }
 
-func (r *Report) setLoad(s string)     { r.set("load", s, &r.Load) }
-func (r *Report) setCapacity(s string) { r.set("capacity", s, &r.Capacity) }
+func (r *Report) setLoad(s string) { r.Load, r.HasLoad = r.read("load", s, maxLoad) }
+func (r *Report) setCapacity(s string) {
+	r.Capacity, r.HasCapacity = r.read("capacity", s, maxCapacity)
+}
 
-func (r *Report) set(name, s string, v *float64) {
+// read returns a number that can be used, or says what is odd of it.
+func (r *Report) read(name, s string, most float64) (value float64, ok bool) {
 	n, err := strconv.ParseFloat(s, 64)
 	switch {
 	case len(s) > 64 || err != nil && n == 0 || !numeric(s) || strings.ContainsAny(s, "xX_"):
 		r.odd(fmt.Sprintf("%s %s is not a number", name, quoted(s)))
 	case n < 0:
 		r.odd(fmt.Sprintf("%s %s is negative", name, s))
-	case n > maxReported:
+	case n > most:
 		r.odd(fmt.Sprintf("%s %s is out of range", name, s))
 	case math.IsNaN(n):
 		r.odd(fmt.Sprintf("%s %s is not a number", name, s))
 	default:
-		*v = n + 0 // which makes -0 a plain 0
+		return n + 0, true // which makes -0 a plain 0
 	}
+	return 0, false
 }
 
 func (r *Report) odd(what string) {
