@@ -333,9 +333,11 @@ func BenchmarkWorldRouteDivided(b *testing.B) {
 	}
 	b.Run("plan", func(b *testing.B) {
 		b.ReportAllocs()
+		before := s.r.plan.Load()
 		for b.Loop() {
-			s.now = s.now.Add(time.Second)
-			s.r.Tick(s.now)
+			next := *before
+			next.pools = slices.Clone(before.pools)
+			s.r.spread(&next, before) // of the same demand each time
 		}
 	})
 }
