@@ -4,11 +4,15 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -48,7 +52,11 @@ func init() {
 // the address that the request comes from. What is set by hand comes before what
 // is configured, takes effect at once, and survives reloads and restarts: it is
 // kept in the storage of Caddy, under `altoroute/operator` and the ID of the
-// instance, which is in Caddy's data directory.
+// instance, which is in Caddy's data directory. A storage of files is read while the
+// configuration is loaded; another one, to which validating must not speak, when it
+// starts or with the first request, whichever comes first. One that does not answer is
+// asked again and again, at most 30 seconds apart; until it does, what is configured
+// counts, and the status says so.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -60,7 +68,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 // from provisioning could be that of a configuration that was rejected.
 func (Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
-		{Pattern: "/altoroute/explain", Handler: get(explain)},
+		{Pattern: "/altoroute/explain", Handler: get(explain, "client", "pool", "uri", "failed")},
 		{Pattern: "/altoroute/status", Handler: get(status)},
 		{Pattern: "/altoroute/ready", Handler: get(ready)},
 		{Pattern: "/altoroute/edge", Handler: post(setEdge)},
@@ -69,8 +77,9 @@ func (Admin) Routes() []caddy.AdminRoute {
 	}
 }
 
-// get answers GET requests with what an endpoint returns, as JSON.
-func get(answer func(*App, url.Values) (status int, body any, err error)) caddy.AdminHandler {
+// get answers GET requests with what an endpoint returns, as JSON. There are no other
+// parameters than the known ones.
+func get(answer func(*App, url.Values) (status int, body any, err error), known ...string) caddy.AdminHandler {
 	return caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -80,7 +89,16 @@ func get(answer func(*App, url.Values) (status int, body any, err error)) caddy.
 		if app == nil {
 			return refuse(http.StatusNotFound, errNoApp)
 		}
-		code, body, err := answer(app, r.URL.Query())
+		params, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return refuse(http.StatusBadRequest, fmt.Errorf("the query: %w", err))
+		}
+		for _, name := range slices.Sorted(maps.Keys(params)) {
+			if !slices.Contains(known, name) {
+				return refuse(http.StatusBadRequest, fmt.Errorf("%q is not a parameter: there are %s", name, cmp.Or(strings.Join(known, ", "), "none")))
+			}
+		}
+		code, body, err := answer(app, params)
 		if err != nil {
 			return refuse(code, err)
 		}

@@ -34,9 +34,9 @@ func init() {
 // configuration and are read again only when they have changed.
 //
 // Global placeholders such as `{env.NAME}` are replaced in everything that is a
-// path, a URL, an address, a prefix, a PID of an edge, or a secret: also in
-// `network_map`, pins, `on_none`, `default_pid`, `cdn_id`, and the path, host and
-// body of checks.
+// path, a URL, a host, an address, a prefix, a PID of an edge, or a secret: also in
+// `network_map`, the clients of pins, `on_none`, `default_pid`, `cdn_id`, and the
+// path, host and body of checks.
 type App struct {
 	// The providers of guidance, in order of preference.
 	Sources []*Source `json:"sources,omitempty"`
@@ -77,9 +77,9 @@ type App struct {
 	unwatch   func()
 	checks    *checks
 	overrides *overridden
+	sitePools map[string]*sitePool
 	clock     *clock
-	panics    map[string]string // the families in a panic at the last tick, by pool, for the log
-	demoted   map[string]bool   // the demotions at the last tick, for the log
+	ticked    time.Time // by the clock
 
 	// provisioned is set once what the configuration names has been checked
 	// against the maps at hand. What later maps lack is a warning.
@@ -128,6 +128,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.router, err = altoroute.New(cfg.router); err != nil {
 		return err
 	}
+	a.sitePools = make(map[string]*sitePool)
+	for _, pool := range a.router.Pools() {
+		a.sitePools[pool] = newSitePool(a.router, pool)
+	}
 	for _, s := range a.Sources {
 		if err := a.attach(s); err != nil {
 			return err
@@ -154,6 +158,9 @@ func (a *App) attach(s *Source) error {
 	f, err := acquireFeed(s)
 	if err != nil {
 		return fmt.Errorf("source %s: %w", s.Name, err)
+	}
+	for _, warning := range s.warnings() {
+		a.logger.Warn("the configuration of a source is not what it may seem", slog.String("source", s.Name), slog.String("warning", warning))
 	}
 	at := &attached{Source: s, Watcher: feed.For(a.router, s.Name), app: a, feed: f}
 	a.sources = append(a.sources, at)
@@ -192,7 +199,7 @@ func (a *App) inherit(at *attached) error {
 		if s.Name != at.Name || at.local() && !sameFiles(s.Files, at.Files) {
 			continue
 		}
-		if s.feed != at.feed && s.feed.origin == at.feed.origin {
+		if s.feed != at.feed && at.feed.place.follows(s.feed.place) {
 			at.feed.Inherit(s.feed.Feed)
 		}
 		if before := old.sourceStatus(s); before.Maps != nil && at.feed.Maps() == nil {
@@ -286,6 +293,7 @@ func (a *App) Start() error {
 // one; Cleanup lets go.
 func (a *App) Stop() error {
 	a.clock.stop()
+	a.overrides.stop()
 	return nil
 }
 
@@ -326,8 +334,11 @@ func (a *App) waitingFor() (waiting []string) {
 	return waiting
 }
 
-// errNotAnswered is the state of a server whose predecessor's maps are in use.
-var errNotAnswered = errors.New("the server has not answered yet; the maps in use are those of the source's earlier configuration")
+// What is amiss where the maps in use are those of a predecessor.
+var (
+	errNotAnswered = errors.New("the server has not answered yet; the maps in use are those of the source's earlier configuration")
+	errNotSpooled  = errors.New("the maps in use are those of the source's earlier configuration: they would not survive a restart")
+)
 
 // activeApp returns the app of the configuration in force, or nil.
 func activeApp() *App {

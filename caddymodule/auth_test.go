@@ -255,3 +255,37 @@ func TestConnectionsEndWithTheSource(t *testing.T) {
 		eventually(t, "the connections are closed", func() bool { return server.connections() == 0 })
 	}
 }
+
+// What is sent in the open, and what has no effect without TLS, is told.
+func TestWarningsOfTLS(t *testing.T) {
+	for name, test := range map[string]struct {
+		source Source
+		words  []string // of one warning each
+	}{
+		"basic by http":    {Source{Servers: []string{"http://alto.example.net/"}, Auth: &Auth{Scheme: "basic", Username: "u", Password: "p"}}, []string{"as it is, by http to alto.example.net"}},
+		"bearer by http":   {Source{Servers: []string{"https://a.example.net/", "http://b.example.net:8080/"}, Auth: &Auth{Scheme: "bearer", Token: "t"}}, []string{"by http to b.example.net:8080"}},
+		"user in the URL":  {Source{Servers: []string{"http://u:p@alto.example.net/"}}, []string{"by http to alto.example.net"}},
+		"digest by http":   {Source{Servers: []string{"http://alto.example.net/"}, Auth: &Auth{Scheme: "digest", Username: "u", Password: "p"}}, nil},
+		"nothing to tell":  {Source{Servers: []string{"http://alto.example.net/"}}, nil},
+		"basic by https":   {Source{Servers: []string{"https://alto.example.net/"}, CA: "ca.pem", Auth: &Auth{Scheme: "basic", Username: "u", Password: "p"}}, nil},
+		"on this machine":  {Source{Servers: []string{"http://127.0.0.1/", "http://[::1]/", "http://localhost:8080/"}, Auth: &Auth{Scheme: "bearer", Token: "t"}}, nil},
+		"authorities":      {Source{Servers: []string{"http://alto.example.net/"}, CA: "ca.pem"}, []string{"ca has no effect"}},
+		"certificate":      {Source{Servers: []string{"http://alto.example.net/"}, CA: "ca.pem", Auth: &Auth{Certificate: "c", Key: "k"}}, []string{"ca has no effect", "auth cert has no effect"}},
+		"one of two by it": {Source{Servers: []string{"http://a.example.net/", "https://b.example.net/"}, CA: "ca.pem"}, nil},
+	} {
+		warnings := test.source.warnings()
+		if len(warnings) != len(test.words) {
+			t.Errorf("%s: %q", name, warnings)
+			continue
+		}
+		for i, words := range test.words {
+			if !strings.Contains(warnings[i], words) {
+				t.Errorf("%s: %q does not say %q", name, warnings[i], words)
+			}
+		}
+	}
+	c := start(t, newFolder(t), "server isp http://u:s3cret@alto.invalid/ {\nspool off\n}\nedge fra https://fra.cdn.example.net cc-de\n", "")
+	if lines := c.logged(`"level":"warn"`, "by http to alto.invalid", `"source":"isp"`); len(lines) != 1 || strings.Contains(lines[0], "s3cret") {
+		t.Errorf("the log has %q", lines)
+	}
+}

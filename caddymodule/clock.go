@@ -6,6 +6,7 @@ package caddymodule
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +53,10 @@ func (c *clock) stop() {
 // tick is what an app does once a second.
 func (a *App) tick(now time.Time) {
 	a.router.Tick(now)
-	unguided.tick(a.router)
+	if !a.ticked.IsZero() {
+		unguided.add(a.router, now.Sub(a.ticked))
+	}
+	a.ticked = now
 	a.tellPanics()
 	a.tellDemotions()
 }
@@ -60,24 +64,28 @@ func (a *App) tick(now time.Time) {
 // tellPanics logs for which clients the health of a pool's edges is not believed, and
 // when that changes.
 func (a *App) tellPanics() {
-	panics := make(map[string]string)
+	panics := make(map[string]string) // the families, by pool
 	for _, pool := range a.router.Pools() {
-		is := a.router.PoolCondition(pool)
-		of := strings.Join(panicOf(&is), ", ")
-		if panics[pool] = of; of == a.panics[pool] {
-			continue
-		}
-		up := []any{
-			slog.String("pool", pool), slog.String("families", of),
-			slog.Int("ipv4_up", is.IPv4.Up), slog.Int("ipv4_edges", is.IPv4.Fit), slog.Int("ipv6_up", is.IPv6.Up), slog.Int("ipv6_edges", is.IPv6.Fit),
-		}
-		if of == "" {
-			a.logger.Info("health is believed again", up...)
-		} else {
-			a.logger.Error("too few edges are up for health to be believed: edges that are up come first, then the others by cost", up...)
+		if is := a.router.PoolCondition(pool); is.Panic {
+			panics[pool] = strings.Join(panicOf(&is), ", ")
 		}
 	}
-	a.panics = panics
+	facts := func(pool string) []any {
+		is := a.router.PoolCondition(pool)
+		return []any{
+			slog.String("pool", pool), slog.String("families", panics[pool]),
+			slog.Int("ipv4_up", is.IPv4.Up), slog.Int("ipv4_edges", is.IPv4.Fit), slog.Int("ipv6_up", is.IPv6.Up), slog.Int("ipv6_edges", is.IPv6.Fit),
+		}
+	}
+	changed, ended := lastPanics.become(panics)
+	for _, pool := range changed {
+		a.logger.Error("too few edges are up for health to be believed: edges that are up come first, then the others by cost", facts(pool)...)
+	}
+	for _, pool := range ended {
+		if slices.Contains(a.router.Pools(), pool) {
+			a.logger.Info("health is believed again", facts(pool)...)
+		}
+	}
 }
 
 // panicOf returns the families for whose clients health is not believed.
@@ -93,15 +101,47 @@ func panicOf(is *altoroute.PoolCondition) (families []string) {
 
 // tellDemotions logs which edges clients have come to be kept from, each once.
 func (a *App) tellDemotions() {
-	is := make(map[string]bool)
+	demoted, is := make(map[string]altoroute.Demotion), make(map[string]string)
 	for _, d := range a.router.Demoted() {
 		key := d.Edge + " " + d.PID.String()
-		if is[key] = true; !a.demoted[key] {
-			a.logger.Warn("clients of a PID tell that they cannot reach an edge: it comes last for them",
-				slog.String("edge", d.Edge), slog.String("pid", d.PID.String()), slog.Time("until", d.Until))
+		demoted[key], is[key] = d, ""
+	}
+	begun, _ := lastDemotions.become(is)
+	for _, key := range begun {
+		d := demoted[key]
+		a.logger.Warn("clients of a PID tell that they cannot reach an edge: it comes last for them",
+			slog.String("edge", d.Edge), slog.String("pid", d.PID.String()), slog.Time("until", d.Until))
+	}
+}
+
+// What was so at the last tick, through all configurations: a reload is no news.
+var lastPanics, lastDemotions told //nolint:gochecknoglobals // as the counters
+
+// told is what the log was told of last, by what it is about.
+type told struct {
+	mu sync.Mutex
+	of map[string]string
+}
+
+// become takes over what is so now, and returns, in order, about what there is
+// something else to tell than before, and about what nothing any more.
+func (t *told) become(is map[string]string) (changed, ended []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, fact := range is {
+		if was, ok := t.of[key]; !ok || was != fact {
+			changed = append(changed, key)
 		}
 	}
-	a.demoted = is
+	for key := range t.of {
+		if _, ok := is[key]; !ok {
+			ended = append(ended, key)
+		}
+	}
+	t.of = is
+	slices.Sort(changed)
+	slices.Sort(ended)
+	return changed, ended
 }
 
 // unguided counts the seconds in which pools had no guidance, through all
@@ -113,13 +153,13 @@ type unguidedTime struct {
 	of map[string]float64 // by pool
 }
 
-// tick counts a second.
-func (u *unguidedTime) tick(r *altoroute.Router) {
+// add counts time that has passed.
+func (u *unguidedTime) add(r *altoroute.Router, passed time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, pool := range r.Pools() {
 		if !r.Guided(pool) {
-			u.of[pool]++
+			u.of[pool] += passed.Seconds()
 		}
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 )
 
 // TestPanicsAreTold: once for each change of the families that are in one.
 func TestPanicsAreTold(t *testing.T) {
+	t.Cleanup(func() { lastPanics.of = nil })
 	var log bytes.Buffer
 	a := &App{router: edgesOnly(t, "fra", "par"), logger: slog.New(slog.NewTextHandler(&log, nil))}
 	for _, c := range []struct {
@@ -42,5 +44,31 @@ func TestPanicsAreTold(t *testing.T) {
 		if a.tellPanics(); log.Len() > 0 {
 			t.Errorf("%+v: the log says again\n%s", is, log.String())
 		}
+	}
+}
+
+// A panic is told once, also where the configuration is loaded again meanwhile, and
+// its end is.
+func TestPanicIsToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	load := func() *App {
+		return &App{router: edgesOnly(t, "fra", "par"), logger: slog.New(slog.NewTextHandler(&log, nil))}
+	}
+	is := func(a *App, health altoroute.Health) {
+		a.router.Learn(map[string]altoroute.Condition{"fra": {IPv4: health, IPv6: health}, "par": {IPv4: health, IPv6: health}}, time.Now())
+		a.tick(time.Now())
+	}
+	t.Cleanup(func() { lastPanics.of = nil })
+	first, second := load(), load()
+	is(first, altoroute.Down)
+	is(first, altoroute.Down)
+	is(second, altoroute.Down)
+	if n := strings.Count(log.String(), "pool=all"); n != 1 {
+		t.Errorf("it is told %d times: %s", n, &log)
+	}
+	is(second, altoroute.Up)
+	is(load(), altoroute.Up)
+	if n := strings.Count(log.String(), "believed again\" pool=all"); n != 1 {
+		t.Errorf("its end is told %d times: %s", n, &log)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,13 +111,13 @@ monitoring that tells it again and again; 0 for what the edge says itself`,
 			case args[2] == "auto":
 				capacity = 0
 			case err != nil || !(capacity > 0 && capacity <= altoroute.MaxCapacity): // NaN is neither
-				return fmt.Errorf("capacity %q: write requests per second such as 8000, or auto", args[2])
+				return fmt.Errorf("capacity %q: write requests per second such as 8000, up to %d, or auto", args[2], int64(altoroute.MaxCapacity))
 			}
 			change["capacity"] = capacity
 		case args[1] == "load" && len(args) == 3:
 			load, err := strconv.ParseFloat(args[2], 64)
 			if err != nil || !(load >= 0 && load <= maxLoad) {
-				return fmt.Errorf("load %q: write the share of the capacity in use such as 0.73, or 0 for what the edge says", args[2])
+				return fmt.Errorf("load %q: write the share of the capacity in use such as 0.73, up to %d, or 0 for what the edge says", args[2], maxLoad)
 			}
 			change["load"] = load
 		case args[1] != "capacity" && args[1] != "load" && len(args) == 2:
@@ -210,7 +211,7 @@ func statusCommand() *cobra.Command {
 			return c.misused()
 		}
 		var answer statusBody
-		return c.show("status", &answer, func() (string, error) { return answer.text(), nil })
+		return c.show("status", &answer, func() (string, error) { return answer.unread() + answer.text(), nil })
 	})
 }
 
@@ -242,8 +243,10 @@ func (c *call) list(args []string, what string, rows func(*statusBody) table, mo
 	return c.show("status", &answer, func() (string, error) {
 		t := rows(&answer)
 		if len(args) == 1 {
-			if t = t.only(args[0]); len(t) == 1 {
-				return "", fmt.Errorf("there is no %s %q", what, args[0])
+			all := t
+			if t = all.only(args[0]); len(t) == 1 {
+				_, err := pick(what, what, &args[0], all.names(), func(name string) string { return name })
+				return "", err
 			}
 		}
 		texts := []string{t.text()}
@@ -254,6 +257,16 @@ func (c *call) list(args []string, what string, rows func(*statusBody) table, mo
 		}
 		return strings.Join(texts, "\n"), nil
 	})
+}
+
+// names returns those of the rows, each once.
+func (t table) names() []string {
+	names := make([]string, 0, len(t))
+	for _, row := range t[1:] {
+		names = append(names, row[0])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // show asks for something and shows the answer.

@@ -145,6 +145,21 @@ files  1      off                              bob    2026-01-02T03:04:05Z
 video  2      on
 video                   203.0.113.0/24 to par  alice  2026-01-02T03:04:05Z
 `, "pool")
+	// The edge leaves the configuration, and its pins have nothing to act on.
+	must(t, c.load(strings.Replace(strings.ReplaceAll(twoPools, "edges fra par", "edges fra"), "edges par", "edges fra", 1), "video"))
+	c.shows(`
+POOL   EDGES  GUIDANCE        PIN                    BY     SINCE
+files  1      off                                    bob    2026-01-02T03:04:05Z
+video  1      on
+video         not configured  203.0.113.0/24 to par  alice  2026-01-02T03:04:05Z
+`, "pool")
+	if s := c.status(); s.Pools["video"].Set != nil || len(s.Unused.Pools["video"].Pins) != 1 {
+		t.Errorf("the status has %+v, unused %+v", s.Pools["video"].Set, s.Unused.Pools)
+	}
+	must(t, c.load(twoPools, "video"))
+	if _, _, err := c.command("source", "default", "rollback", "3x"); err == nil || !strings.Contains(err.Error(), "a number that") {
+		t.Errorf("rollback 3x: %v", err)
+	}
 	c.shows("pool video: guidance on; nothing is set by hand\n", "pool", "video", "unpin", "203.0.113.0/24")
 	c.shows("pool files: guidance on; nothing is set by hand\n", "pool", "files", "guidance", "on")
 	c.sends(inFra, atFra)
@@ -197,18 +212,19 @@ func TestCommandErrors(t *testing.T) {
 		args  string
 		words []string
 	}{
-		{"edge ams", []string{`there is no edge "ams"`}},
+		{"edge ams", []string{`there is no edge "ams"; the edges are fra, par`}},
 		{"edge ams up", []string{`edge: there is no edge "ams"; the edges are fra, par`}},
 		{"edge fra off", []string{`mode: "off" is not a mode: write auto, drain, disable or up`}},
 		{"edge fra up --over 1h", []string{"only a drain takes time"}},
 		{"edge fra drain --over soon", []string{`over: "soon"`}},
 		{"edge fra capacity many", []string{`capacity "many": write requests per second`}},
 		{"edge fra capacity NaN", []string{`capacity "NaN"`}},
+		{"edge fra capacity 1e30", []string{"up to 1000000000000, or auto"}},
 		{"edge fra capacity", []string{"usage: altoroute edge"}},
 		{"edge fra load", []string{"usage: altoroute edge"}},
 		{"edge fra load full", []string{`load "full": write the share`}},
 		{"edge fra up down", []string{"usage: altoroute edge"}},
-		{"pool music", []string{`there is no pool "music"`}},
+		{"pool music", []string{`there is no pool "music"; the pools are files, video`}},
 		{"pool video guidance none", []string{`guidance: "none"`}},
 		{"pool video pin DE", []string{"usage: altoroute pool"}},
 		{"pool video pin DE ams", []string{"pool video: edge: there is no edge \"ams\""}},

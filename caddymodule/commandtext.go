@@ -100,12 +100,12 @@ func modeCells(s *edgeSetting) []string {
 // pools has a line for each pool, and one for each pin by hand.
 func (s *statusBody) pools() table {
 	t := table{{"POOL", "EDGES", "GUIDANCE", "PIN", "BY", "SINCE"}}
-	set := func(name string, p *poolSetting) {
+	set := func(name, state string, p *poolSetting) {
 		if p == nil {
 			return
 		}
 		for _, pin := range p.Pins {
-			t = append(t, []string{name, "", "", pin.Clients + " to " + pin.Edge, pin.By, moments(pin.At)})
+			t = append(t, []string{name, "", state, pin.Clients + " to " + pin.Edge, pin.By, moments(pin.At)})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Pools)) {
@@ -124,12 +124,14 @@ func (s *statusBody) pools() table {
 			row[4], row[5] = p.Set.By, moments(p.Set.At)
 		}
 		t = append(t, row)
-		set(name, p.Set)
+		set(name, "", p.Set)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Unused.Pools)) {
 		p := s.Unused.Pools[name]
-		t = append(t, []string{name, "", "not configured", "", p.By, moments(p.At)})
-		set(name, p)
+		if _, there := s.Pools[name]; !there {
+			t = append(t, []string{name, "", "not configured", "", p.By, moments(p.At)})
+		}
+		set(name, "not configured", p)
 	}
 	return t
 }

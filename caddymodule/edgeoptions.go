@@ -32,7 +32,7 @@ func (p *parser) edge() error {
 		return err
 	}
 	p.app.Edges = append(p.app.Edges, e)
-	if slices.ContainsFunc(slices.Concat([]string{e.URL}, e.PIDs, e.Addresses), hasPlaceholder) {
+	if slices.ContainsFunc(slices.Concat([]string{e.URL}, e.PIDs, e.Addresses), hasPlaceholder) || e.Serves.hasPlaceholder() {
 		return nil
 	}
 	if _, err := e.config(); err != nil {
@@ -97,8 +97,17 @@ func (p *parser) serves(to **Class) error {
 	if err := p.list(list, nil); err != nil {
 		return err
 	}
+	if c.hasPlaceholder() {
+		return nil
+	}
 	class := c.config()
 	return p.wrapped(class.Validate())
+}
+
+// hasPlaceholder reports whether some of what is checked is known only when the
+// configuration is loaded.
+func (c *Class) hasPlaceholder() bool {
+	return c != nil && slices.ContainsFunc(slices.Concat(c.Hosts, c.Paths), hasPlaceholder)
 }
 
 // mode reads `mode drain [<duration>]`, `mode disable` or `mode up`.

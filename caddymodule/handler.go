@@ -77,10 +77,11 @@ type Handler struct {
 	Retry *Retry `json:"retry,omitempty"`
 
 	router       *altoroute.Router
-	byHost       map[string]string // edges by what clients may call them
+	overrides    *overridden
 	lastResort   lastResort
 	cacheControl string
 	count        *poolCounter
+	names        func() map[string]string // see sitePool
 }
 
 // retryAfter is the Retry-After of a 503, in seconds: edges and guidance come
@@ -98,7 +99,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.router = app.router
+	h.router, h.overrides = app.router, app.overrides
 	if h.Pool, err = h.router.PoolName(h.Pool); err != nil {
 		return fmt.Errorf("altoroute: %w", err)
 	}
@@ -112,8 +113,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.TTL > 0 {
 		h.cacheControl = "private, max-age=" + strconv.Itoa(int(time.Duration(h.TTL).Seconds()))
 	}
-	h.byHost = edgeNames(h.router, h.Pool)
-	h.count = newPoolCounter(h.Pool, h.router.Edges(h.Pool))
+	h.count, h.names = app.sitePools[h.Pool].count, app.sitePools[h.Pool].names
 	return nil
 }
 
@@ -153,6 +153,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.Retry != nil && h.Retry.Header != "" {
 		w.Header().Add("Vary", h.Retry.Header)
 	}
+	h.overrides.await()
 	q := query(h.Pool, r)
 	told, to := h.Retry.take(r)
 	q.Failed, q.RawQuery = h.failed(told), to.RawQuery
@@ -236,8 +237,10 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 // notKept has no cache keep an answer.
 const notKept = "private, no-store"
 
-// refuse answers with an error that names the pool.
+// refuse answers with an error that names the pool. Some, such as 404, would be kept
+// by caches unless told otherwise (RFC 9110 §15.1).
 func (h *Handler) refuse(w http.ResponseWriter, status int, format string) error {
+	w.Header().Set("Cache-Control", notKept)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}

@@ -81,9 +81,13 @@ type stage struct {
 
 func newStage(t testing.TB, ours string) *stage {
 	t.Helper()
-	f := newFolder(t)
+	return newStageOf(t, newFolder(t).config(quiet, ours, ""))
+}
+
+func newStageOf(t testing.TB, config []byte) *stage {
+	t.Helper()
 	var cfg caddy.Config
-	must(t, caddy.StrictUnmarshalJSON(f.config(quiet, ours, ""), &cfg))
+	must(t, caddy.StrictUnmarshalJSON(config, &cfg))
 	ctx, err := caddy.ProvisionContext(&cfg)
 	must(t, err)
 	value, err := ctx.App("altoroute")
@@ -222,8 +226,8 @@ func TestHandler(t *testing.T) {
 		{name: "another CDN is no fill", visit: visit{header: []string{`CDN-Loop: other; by="a, altoroute"`}}, status: 302, location: "https://fra.cdn.example.net/"},
 
 		{name: "no edge", directive: "altoroute old", visit: visit{tls: true}, status: 503, header: map[string]string{"Retry-After": retryAfter, "Location": ""}},
-		{name: "no edge, 503 said", directive: "altoroute late", visit: visit{tls: true}, status: 503, header: map[string]string{"Retry-After": retryAfter}},
-		{name: "no edge, another status", directive: "altoroute gone", visit: visit{tls: true}, status: 410, header: map[string]string{"Retry-After": ""}},
+		{name: "no edge, 503 said", directive: "altoroute late", visit: visit{tls: true}, status: 503, header: map[string]string{"Retry-After": retryAfter, "Cache-Control": "private, no-store"}},
+		{name: "no edge, another status", directive: "altoroute gone", visit: visit{tls: true}, status: 410, header: map[string]string{"Retry-After": "", "Cache-Control": "private, no-store"}},
 		{name: "no edge, next", directive: "altoroute next", visit: visit{tls: true}},
 		{name: "no edge, fallback", directive: "altoroute fallback", visit: visit{line: "GET /a?b", tls: true}, status: 302, location: "https://fallback.example.net/files/a?b", header: map[string]string{"Cache-Control": "private, no-store"}},
 		{name: "no edge, fallback for POST", directive: "altoroute fallback", visit: visit{line: "POST /a", tls: true}, status: 307, location: "https://fallback.example.net/files/a"},

@@ -4,8 +4,11 @@
 package caddymodule
 
 import (
+	"fmt"
 	"net/url"
 	"time"
+
+	"github.com/altoroute/caddy-alto/altoroute/health"
 )
 
 // health reads the block by which edges are checked.
@@ -22,11 +25,22 @@ func (p *parser) health() error {
 	if err := p.block("health", func() error { return p.healthOption(h) }); err != nil {
 		return err
 	}
+	if err := h.check(); err != nil {
+		return wrap(err)
+	}
 	if hasPlaceholder(h.Path + h.Host + h.Body) {
 		return nil
 	}
 	if _, err := h.target(new(Edge), &url.URL{Scheme: "https", Host: "edge.example.net"}); err != nil {
 		return wrap(err)
+	}
+	return nil
+}
+
+// check checks what is not for package health to tell.
+func (h *Health) check() error {
+	if h != nil && h.LoadHeader != "" && !headerName.MatchString(h.LoadHeader) {
+		return fmt.Errorf("health: load_header %q is not the name of a header: write for example X-Load", h.LoadHeader)
 	}
 	return nil
 }
@@ -42,9 +56,9 @@ func (p *parser) healthOption(h *Health) error {
 	case "body":
 		return p.single(&h.Body)
 	case "interval":
-		return p.positive(&h.Interval)
+		return p.positive(&h.Interval, fmt.Sprintf("a duration from %s to %s", health.MinInterval, health.MaxInterval))
 	case "timeout":
-		return p.positive(&h.Timeout)
+		return p.positive(&h.Timeout, "a duration such as 2s, no longer than the interval")
 	case "down":
 		return p.number(&h.Down, "how many checks must fail, 1 or more")
 	case "up":

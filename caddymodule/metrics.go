@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,28 +50,21 @@ func registerMetrics(registry *prometheus.Registry) error {
 // for each edge and placement, not for each request.
 type poolCounter struct {
 	pool  string
-	edges map[*altoroute.Edge]*edgeCounter // nil stands for no edge
+	edges sync.Map // of *edgeCounter by *altoroute.Edge, of which nil stands for no edge
 }
 
 type edgeCounter [len(altoroute.Placements)]atomic.Pointer[prometheus.Counter]
-
-func newPoolCounter(pool string, edges []*altoroute.Edge) *poolCounter {
-	p := &poolCounter{
-		pool:  pool,
-		edges: map[*altoroute.Edge]*edgeCounter{nil: new(edgeCounter)},
-	}
-	for _, e := range edges {
-		p.edges[e] = new(edgeCounter)
-	}
-	return p
-}
 
 func (p *poolCounter) add(d *altoroute.Decision) {
 	if d.Reason == altoroute.CacheFill {
 		cacheFills.WithLabelValues(p.pool).Inc()
 		return
 	}
-	slot := &p.edges[d.Edge][d.How]
+	of, ok := p.edges.Load(d.Edge)
+	if !ok {
+		of, _ = p.edges.LoadOrStore(d.Edge, new(edgeCounter))
+	}
+	slot := &of.(*edgeCounter)[d.How] //nolint:forcetypeassert // nothing else is in it
 	counter := slot.Load()
 	if counter == nil {
 		name := ""
@@ -128,6 +122,7 @@ var (
 	poolDivided      = desc("pool_divided_loads", "Loads, what of a PID falls to one edge, that are divided because that has not the capacity.", "pool")
 	poolHot          = desc("pool_hot_keys", "Content that goes to several edges because it is too much for one.", "pool")
 	suspectSelf      = desc("suspect_self", "1 while so many edges fail at once that the fault is more likely here.")
+	overridesUnread  = desc("overrides_unread", "1 while what was set by hand before is not in force because it cannot be read.")
 	geoCacheEntries  = desc("geo_cache_entries", "Clients whose place is remembered.")
 	geoCacheHits     = desc("geo_cache_hits_total", "Places that were remembered.")
 	geoCacheMisses   = desc("geo_cache_misses_total", "Places that were looked up in a database.")
@@ -164,6 +159,7 @@ func (stateCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(ch, poolHot, float64(is.Hot), pool)
 	}
 	gauge(ch, suspectSelf, boolean(app.checks.prober.Suspect()))
+	gauge(ch, overridesUnread, boolean(byHand.unreadError() != nil))
 	if app.places != nil {
 		collectGeo(ch, app.places)
 	}
@@ -179,10 +175,8 @@ func collectEdges(ch chan<- prometheus.Metric, app *App) {
 	}
 	for _, e := range app.router.AllEdges() {
 		for family, client := range families {
-			is := app.router.State(e, client)
-			for _, state := range altoroute.States {
-				gauge(ch, edgeState, boolean(is == state), e.Name, family, state)
-			}
+			// The others have no series: for thousands of edges most of them all would be 0.
+			gauge(ch, edgeState, 1, e.Name, family, app.router.State(e, client))
 		}
 		if rate, capacity := app.router.Traffic(e); !math.IsInf(capacity, 1) {
 			gauge(ch, edgeCapacity, capacity, e.Name)

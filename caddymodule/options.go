@@ -92,7 +92,7 @@ func (p *parser) handlerOption(h *Handler) error {
 		return p.list(&h.CORS, nil)
 	case "alternates":
 		if p.CountRemainingArgs() > 0 {
-			return p.number(&h.Alternates, "how many other edges an answer names, 1 or more")
+			return p.number(&h.Alternates, fmt.Sprintf("how many other edges an answer names, 1 to %d", maxAlternates))
 		}
 		h.Alternates = defaultAlternates
 		return p.once("alternates")

@@ -27,13 +27,16 @@ type overrides struct {
 
 	mu       sync.Mutex // guards what follows, but for store
 	settings settings
-	configs  []*overridden // in the order of provisioning; the last one started is in force
+	configs  []*overridden   // in the order of provisioning; the last one started is in force
+	changed  map[string]bool // what has been set before what is stored could be read
+	unread   error           // why that is not in force
+	aside    error           // why what was stored once is not, and where it is now
 
 	store store
 }
 
 func newOverrides(logger *slog.Logger) *overrides {
-	return &overrides{logger: logger, settings: newSettings()}
+	return &overrides{logger: logger, settings: newSettings(), changed: make(map[string]bool)}
 }
 
 // settings is all that is set, in the form in which it is stored. What the maps
@@ -59,8 +62,14 @@ type overridden struct {
 	overrides  *overrides
 	router     *altoroute.Router
 	storage    certmagic.Storage
+	declared   []*Edge
+	joined     time.Time
 	configured map[string]*edgeSetting // what the configuration says of edges
 	started    bool
+
+	first sync.Once          // of await
+	end   context.CancelFunc // of looking again for what could not be read; nil where there is no need
+	done  sync.WaitGroup
 
 	// What was ever set on this Router, or on one of which it has inherited.
 	edges, pools map[string]bool
@@ -68,23 +77,32 @@ type overridden struct {
 
 // join puts all that is set in force on the Router of a configuration that is
 // being provisioned, which has inherited already. From now on changes reach it,
-// so that none is lost between two configurations. Nothing is written.
+// so that none is lost between two configurations. Nothing is written, and only
+// files are read: to validate a configuration asks nobody else.
 func (o *overrides) join(storage certmagic.Storage, r *altoroute.Router, edges []*Edge, now time.Time) *overridden {
-	now = plain(now)
-	o.open(storage)
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	u := &overridden{
-		overrides: o, router: r, storage: storage, configured: o.configured(edges, now),
+		overrides: o, router: r, storage: storage, declared: edges, joined: plain(now),
 		edges: make(map[string]bool), pools: make(map[string]bool),
 	}
+	o.mu.Lock()
 	for _, before := range o.configs {
 		maps.Copy(u.edges, before.edges)
 		maps.Copy(u.pools, before.pools)
 	}
 	o.configs = append(o.configs, u)
-	u.apply(now)
+	u.configured = o.configured(u.declared, u.joined)
+	u.apply(u.joined)
+	o.mu.Unlock()
+	if _, local := storage.(*certmagic.FileStorage); local {
+		u.await()
+	}
 	return u
+}
+
+// await has what is stored read, where nobody has tried to yet. Caddy starts apps
+// in any order, so that a request may come before Start.
+func (u *overridden) await() {
+	u.first.Do(func() { u.overrides.open(context.Background(), u.storage) })
 }
 
 // configured returns what a configuration says of its edges. What it said
@@ -109,12 +127,28 @@ func (o *overrides) configured(edges []*Edge, now time.Time) map[string]*edgeSet
 
 // start tells that the configuration comes into force, and writes what it says.
 func (u *overridden) start() {
+	u.await()
 	o := u.overrides
 	o.mu.Lock()
 	u.started = true
 	o.settings.Config = u.configured
 	o.mu.Unlock()
 	_ = o.save() // has been logged
+	o.store.mu.Lock()
+	defer o.store.mu.Unlock()
+	if o.toRead() {
+		var ctx context.Context
+		ctx, u.end = context.WithCancel(context.Background())
+		u.done.Go(func() { o.retry(ctx, u.storage) })
+	}
+}
+
+// stop ends what start has begun. It may be called again.
+func (u *overridden) stop() {
+	if u.end != nil {
+		u.end()
+		u.done.Wait()
+	}
 }
 
 // leave ends what join began. It may be called of none.
@@ -122,6 +156,7 @@ func (u *overridden) leave() {
 	if u == nil {
 		return
 	}
+	u.stop()
 	o := u.overrides
 	o.mu.Lock()
 	o.configs = slices.DeleteFunc(o.configs, func(other *overridden) bool { return other == u })
@@ -228,8 +263,8 @@ type unusedSettings struct {
 }
 
 // unused returns what is set by hand and kept, but has nothing to act on in a
-// configuration.
-func (o *overrides) unused(r *altoroute.Router) unusedSettings {
+// configuration: of pools that there are, the pins that do not work.
+func (o *overrides) unused(r *altoroute.Router, works func(pool string, p pinSetting) bool) unusedSettings {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := unusedSettings{maps.Clone(o.settings.Edges), maps.Clone(o.settings.Pools)}
@@ -237,7 +272,11 @@ func (o *overrides) unused(r *altoroute.Router) unusedSettings {
 		delete(s.Edges, e.Name)
 	}
 	for _, name := range r.Pools() {
+		set := s.Pools[name]
 		delete(s.Pools, name)
+		if _, dead := set.pins(name, works); len(dead) > 0 {
+			s.Pools[name] = &poolSetting{Pins: dead}
+		}
 	}
 	if len(s.Edges)+len(s.Pools) == 0 {
 		return unusedSettings{}
@@ -262,6 +301,12 @@ func (o *overrides) setEdge(name string, c edgeChange, now time.Time) (set *edge
 		return nil, nil, err
 	}
 	o.settings.Edges = replaced(o.settings.Edges, name, &was, was.isZero())
+	if c.mode != nil || c.over != nil {
+		o.change(modeOf(name))
+	}
+	if c.capacity != nil {
+		o.change(capacityOf(name))
+	}
 	for _, u := range o.configs {
 		if c.load != nil {
 			_ = u.router.ReportLoad(name, *c.load, now) // an error is that there is none
@@ -278,6 +323,13 @@ func (o *overrides) setEdge(name string, c edgeChange, now time.Time) (set *edge
 	return o.edge(name), o.save(), nil
 }
 
+// change notes what is set as long as what is stored could not be read.
+func (o *overrides) change(what string) {
+	if o.unread != nil {
+		o.changed[what] = true
+	}
+}
+
 // setPool changes what is set of a pool, as setEdge does of an edge.
 func (o *overrides) setPool(name string, c poolChange, now time.Time) (set *poolSetting, unstored, err error) {
 	now = plain(now)
@@ -291,6 +343,12 @@ func (o *overrides) setPool(name string, c poolChange, now time.Time) (set *pool
 		return nil, nil, err
 	}
 	o.settings.Pools = replaced(o.settings.Pools, name, &was, was.isZero())
+	if c.guidance != nil {
+		o.change(guidanceOf(name))
+	}
+	if c.pin != nil {
+		o.change(pinOf(name, c.pin.Clients()))
+	}
 	for _, u := range o.configs {
 		u.applyPool(name, now)
 	}

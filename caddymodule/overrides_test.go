@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
 
 	"github.com/altoroute/caddy-alto/altoroute"
 )
@@ -24,6 +25,17 @@ func emptyOverrides() (*overrides, *bytes.Buffer) {
 	var log bytes.Buffer
 	return newOverrides(slog.New(slog.NewTextHandler(&log, nil))), &log
 }
+
+// joined joins as a configuration of whose sites one has been asked already.
+func joined(t *testing.T, o *overrides, s certmagic.Storage, r *altoroute.Router, edges []*Edge, now time.Time) *overridden {
+	t.Helper()
+	u := o.join(s, r, edges, now)
+	t.Cleanup(func() { u.stop() })
+	u.await()
+	return u
+}
+
+func allWork(string, pinSetting) bool { return true }
 
 // edgesOnly returns a Router with these edges, and the pools all and first, of
 // which the latter has but the first edge.
@@ -75,24 +87,24 @@ func TestOperatorKeepsUnknownNames(t *testing.T) {
 	disk, _ := newMemory(t)
 	o, _ := emptyOverrides()
 	r := edgesOnly(t, "fra", "par")
-	first := o.join(disk, r, nil, now0)
+	first := joined(t, o, disk, r, nil, now0)
 	first.start()
 	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
 	for _, pool := range []string{"all", "first"} {
 		_, _, err := o.setPool(pool, poolChange{pin: &altoroute.Pin{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Edge: "par"}}, now0)
 		must(t, err)
 	}
-	if unused := o.unused(r); unused.Edges != nil || unused.Pools != nil {
+	if unused := o.unused(r, allWork); unused.Edges != nil || unused.Pools != nil {
 		t.Errorf("unused: %+v", unused)
 	}
 	// To a configuration without the edge, and a restart with it.
-	second := o.join(disk, edgesOnly(t, "fra"), nil, now0)
+	second := joined(t, o, disk, edgesOnly(t, "fra"), nil, now0)
 	second.start()
 	first.leave()
-	if unused := o.unused(second.router); len(unused.Edges) != 1 || unused.Edges["par"].By != "alice" || len(unused.Pools) != 0 {
+	if unused := o.unused(second.router, allWork); len(unused.Edges) != 1 || unused.Edges["par"].By != "alice" || len(unused.Pools) != 0 {
 		t.Errorf("unused: %+v", unused)
 	}
-	third := o.join(disk, edgesOnly(t, "fra", "par"), nil, now0)
+	third := joined(t, o, disk, edgesOnly(t, "fra", "par"), nil, now0)
 	third.start()
 	second.leave()
 	if stateOf(third.router, "par") != altoroute.StateDisabled {
@@ -103,7 +115,7 @@ func TestOperatorKeepsUnknownNames(t *testing.T) {
 		t.Errorf("pinned to %q", edge)
 	}
 	again, _ := emptyOverrides()
-	again.join(disk, third.router, nil, now0)
+	joined(t, again, disk, third.router, nil, now0)
 	if len(again.settings.Edges) != 0 || len(again.settings.Pools) != 2 {
 		t.Errorf("stored is %+v", again.settings)
 	}
@@ -117,12 +129,12 @@ func TestOperatorConfigured(t *testing.T) {
 	drains := []*Edge{{Name: "fra", Mode: "drain", DrainOver: caddy.Duration(time.Hour)}, {Name: "par", Mode: "disable"}, {Name: "ams", Mode: "auto"}}
 	r := edgesOnly(t, "fra", "par", "ams")
 	began := time.Now().Add(-30 * time.Minute)
-	refused := o.join(disk, edgesOnly(t, "fra"), drains, now0)
+	refused := joined(t, o, disk, edgesOnly(t, "fra"), drains, now0)
 	refused.leave()
 	if disk.writes != 0 {
 		t.Error("validating writes")
 	}
-	first := o.join(disk, r, drains, began)
+	first := joined(t, o, disk, r, drains, began)
 	first.start()
 	at := func(what string, since time.Time) {
 		t.Helper()
@@ -138,7 +150,7 @@ func TestOperatorConfigured(t *testing.T) {
 
 	// Refused ones, one of them after it had started, that do not say it.
 	for _, starts := range []bool{false, true} {
-		refused := o.join(disk, edgesOnly(t, "fra", "par"), nil, time.Now())
+		refused := joined(t, o, disk, edgesOnly(t, "fra", "par"), nil, time.Now())
 		if starts {
 			refused.start()
 		}
@@ -146,14 +158,14 @@ func TestOperatorConfigured(t *testing.T) {
 		at("after a refusal", began)
 	}
 	// A reload and a restart.
-	second := o.join(disk, edgesOnly(t, "fra", "par"), drains, time.Now())
+	second := joined(t, o, disk, edgesOnly(t, "fra", "par"), drains, time.Now())
 	second.start()
 	first.leave()
 	at("after a reload", began)
 	second.leave()
 	again, _ := emptyOverrides()
 	o = again
-	third := o.join(disk, edgesOnly(t, "fra", "par"), drains, time.Now())
+	third := joined(t, o, disk, edgesOnly(t, "fra", "par"), drains, time.Now())
 	third.start()
 	at("after a restart", began)
 
@@ -173,14 +185,14 @@ func TestOperatorConfigured(t *testing.T) {
 	mustSet(t, o, "fra", edgeChange{capacity: new(0.0)}, time.Now())
 
 	// One that says it no longer, then one that says it anew.
-	fourth := o.join(disk, edgesOnly(t, "fra", "par"), nil, time.Now())
+	fourth := joined(t, o, disk, edgesOnly(t, "fra", "par"), nil, time.Now())
 	fourth.start()
 	third.leave()
 	if o.edge("fra") != nil || stateOf(fourth.router, "fra") != altoroute.StateUp {
 		t.Errorf("%+v, %s", o.edge("fra"), stateOf(fourth.router, "fra"))
 	}
 	anew := plain(time.Now())
-	o.join(disk, edgesOnly(t, "fra", "par"), drains, anew).start()
+	joined(t, o, disk, edgesOnly(t, "fra", "par"), drains, anew).start()
 	at("anew", anew)
 }
 
@@ -189,13 +201,13 @@ func TestOperatorTakesBackWhatWasInherited(t *testing.T) {
 	disk, _ := newMemory(t)
 	o, _ := emptyOverrides()
 	before := edgesOnly(t, "fra", "par")
-	o.join(disk, before, []*Edge{{Name: "fra", Mode: "disable"}}, now0).start()
+	joined(t, o, disk, before, []*Edge{{Name: "fra", Mode: "disable"}}, now0).start()
 	next := edgesOnly(t, "fra", "par")
 	next.Inherit(before, now0)
 	if stateOf(next, "fra") != altoroute.StateDisabled {
 		t.Fatal("nothing was inherited")
 	}
-	o.join(disk, next, nil, now0)
+	joined(t, o, disk, next, nil, now0)
 	if state := stateOf(next, "fra"); state != altoroute.StateUp {
 		t.Errorf("fra is %s", state)
 	}
@@ -207,7 +219,7 @@ func TestOperatorConcurrently(t *testing.T) {
 	disk, _ := newMemory(t)
 	o, _ := emptyOverrides()
 	names := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
-	last := o.join(disk, edgesOnly(t, names...), nil, now0)
+	last := joined(t, o, disk, edgesOnly(t, names...), nil, now0)
 	last.start()
 	var work sync.WaitGroup
 	for _, name := range names {
@@ -229,14 +241,14 @@ func TestOperatorConcurrently(t *testing.T) {
 	for range 50 {
 		next := edgesOnly(t, names...)
 		next.Inherit(last.router, now0)
-		u := o.join(disk, next, nil, now0)
+		u := joined(t, o, disk, next, nil, now0)
 		u.start()
 		last.leave()
 		last = u
 	}
 	work.Wait()
 	again, _ := emptyOverrides()
-	again.join(disk, edgesOnly(t, names...), nil, now0)
+	joined(t, again, disk, edgesOnly(t, names...), nil, now0)
 	for _, name := range names {
 		if state := stateOf(last.router, name); state != altoroute.StateForcedUp {
 			t.Errorf("%s is %s", name, state)

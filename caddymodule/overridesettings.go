@@ -76,6 +76,21 @@ func (s *poolSetting) setting(edges []*altoroute.Edge) altoroute.PoolSetting {
 	return made
 }
 
+// pins returns the pins that work, and those that do not.
+func (s *poolSetting) pins(pool string, works func(pool string, p pinSetting) bool) (live, dead []pinSetting) {
+	if s == nil {
+		return nil, nil
+	}
+	for _, p := range s.Pins {
+		if works(pool, p) {
+			live = append(live, p)
+		} else {
+			dead = append(dead, p)
+		}
+	}
+	return live, dead
+}
+
 // span is a duration that is written as in `10m0s`.
 type span time.Duration
 

@@ -5,6 +5,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,44 +32,99 @@ const settingsVersion = 1
 const storageTimeout = 10 * time.Second
 
 // store is the place where the settings outlive the process: Caddy's storage, a
-// document for each instance. It is read once, when the first configuration is
-// provisioned; from then on what is in memory is newer.
+// document for each instance. It is read once, for the first configuration; from
+// then on what is in memory is newer.
 type store struct {
 	mu   sync.Mutex // held while the storage is in use, and taken before that of overrides
 	name string     // of the storage
 	// seen is false where it could not be read what is there, or not understood.
-	// Then it is looked at once more before it is written over.
+	// Then it is looked at again and again, and before it is written over.
 	seen  bool
 	moved bool   // what is there is from earlier: the process has come from another storage
 	body  []byte // what is there; nil is nothing
 }
 
 // open reads what is stored, unless what is in memory is newer.
-func (o *overrides) open(s certmagic.Storage) {
+func (o *overrides) open(ctx context.Context, s certmagic.Storage) {
 	o.store.mu.Lock()
 	defer o.store.mu.Unlock()
 	name := storageName(s)
 	o.mu.Lock()
-	if inForce := o.inForce() != nil; inForce || o.store.seen && o.store.name == name {
-		o.mu.Unlock()
-		return
-	}
-	if o.store.name != name {
+	if o.store.name != name && o.inForce() == nil {
 		// Nothing stands on what the other storage had.
-		o.settings = newSettings()
-		o.store.name, o.store.moved = name, false
+		o.settings, o.changed, o.unread, o.aside = newSettings(), make(map[string]bool), nil, nil
+		o.store.name, o.store.seen, o.store.moved, o.store.body = name, false, false, nil
+		for _, u := range o.configs {
+			u.apply(plain(time.Now()))
+		}
 	}
 	o.mu.Unlock()
-	o.store.seen, o.store.body = false, nil
-	body, err := o.load(s)
+	if o.store.name == name && o.toRead() {
+		o.read(ctx, s)
+	}
+}
+
+// toRead reports whether something may be stored that should be in force.
+func (o *overrides) toRead() bool { return !o.store.seen && !o.store.moved }
+
+// read puts in force what is stored.
+func (o *overrides) read(ctx context.Context, s certmagic.Storage) {
+	body, err := o.load(ctx, s)
 	if err == nil {
-		err = o.take(body, true)
+		err = o.take(body)
 	}
-	if err != nil {
+	if ctx.Err() != nil {
+		return // nobody waits for it
+	}
+	o.mu.Lock()
+	before := o.unread
+	o.unread = err
+	o.mu.Unlock()
+	switch {
+	case err == nil:
+		o.store.seen, o.store.body = true, body
+		if before != nil {
+			o.logger.Info("what was set by hand could be read after all, and is in force")
+		}
+	case before == nil || before.Error() != err.Error():
 		o.logger.Error("what was set by hand is not in force: it cannot be read", slog.Any("error", err))
-		return
 	}
-	o.store.seen, o.store.body = true, body
+}
+
+// The time between two attempts to read what could not be read, each twice that
+// before.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// retry reads what could not be read, until it can be.
+func (o *overrides) retry(ctx context.Context, s certmagic.Storage) {
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		o.store.mu.Lock()
+		again := o.toRead() && o.store.name == storageName(s)
+		if again {
+			o.read(ctx, s)
+			again = o.toRead()
+		}
+		o.store.mu.Unlock()
+		if !again {
+			_ = o.save() // what has been set since; an error has been logged
+			return
+		}
+	}
+}
+
+// unreadError returns why what was set by hand is not in force, nil where it is.
+func (o *overrides) unreadError() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return cmp.Or(o.unread, o.aside)
 }
 
 // save writes what is set, if that has changed, for a configuration in force.
@@ -91,10 +148,11 @@ func (o *overrides) save() error {
 
 func (o *overrides) write(s certmagic.Storage) error {
 	if name := storageName(s); o.store.name != name {
-		o.store.name, o.store.seen, o.store.moved, o.store.body = name, false, true, nil
+		// What could not be read is not newer.
+		o.store.name, o.store.seen, o.store.moved, o.store.body = name, false, o.store.seen || o.store.moved, nil
 	}
 	if !o.store.seen {
-		if o.nothing() {
+		if o.nothing() && !o.hasChanged() {
 			return nil // that there could be lost
 		}
 		if err := o.look(s); err != nil {
@@ -134,42 +192,53 @@ func (o *overrides) nothing() bool {
 	return len(o.settings.Edges)+len(o.settings.Pools)+len(o.settings.Config) == 0
 }
 
+// hasChanged reports whether something was set before what is stored could be read.
+func (o *overrides) hasChanged() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.changed) > 0
+}
+
 // look sees to what is stored before it is written over: what is set there and
 // could not be read at first comes into force after all, what cannot be
 // understood is kept aside.
 func (o *overrides) look(s certmagic.Storage) error {
-	body, err := o.load(s)
+	body, err := o.load(context.Background(), s)
 	if err != nil {
 		return err
 	}
+	var aside error
 	switch {
 	case body == nil:
 	case o.store.moved:
 		o.logger.Warn("what was set by hand replaces what was set in this storage before", slog.String("storage", o.store.name))
 	default:
-		err := o.take(body, false)
+		err := o.take(body)
 		if err == nil {
 			break
 		}
 		if o.nothing() {
 			return err // and it is left as it is
 		}
-		key, err := settingsKey()
-		if err != nil {
-			return err
+		key, keyErr := settingsKey()
+		if keyErr != nil {
+			return keyErr
 		}
 		if err := put(s, key+".broken", body); err != nil {
 			return err
 		}
 		o.logger.Warn("what could not be read of what was set by hand is kept aside", slog.String("key", key+".broken"))
+		aside = fmt.Errorf("%w; it is kept aside as %s.broken", err, key)
 	}
 	o.store.seen, o.store.body = true, body
+	o.mu.Lock()
+	o.unread, o.aside, o.changed = nil, cmp.Or(aside, o.aside), make(map[string]bool)
+	o.mu.Unlock()
 	return nil
 }
 
-// take puts stored settings in force where nothing newer is set. What the
-// configuration said counts only at the beginning.
-func (o *overrides) take(body []byte, first bool) error {
+// take puts stored settings in force, but for what has been set since.
+func (o *overrides) take(body []byte) error {
 	if body == nil {
 		return nil
 	}
@@ -180,24 +249,44 @@ func (o *overrides) take(body []byte, first bool) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for name, set := range found.Edges {
-		if o.settings.Edges[name] == nil {
-			o.settings.Edges = replaced(o.settings.Edges, name, set, set.isZero())
+	for name, stored := range found.Edges {
+		set := *stored
+		is := cmp.Or(o.settings.Edges[name], new(edgeSetting))
+		if o.changed[modeOf(name)] {
+			set.Mode, set.Over, set.Since, set.By, set.At = is.Mode, is.Over, is.Since, is.By, is.At
 		}
-	}
-	for name, set := range found.Pools {
-		if o.settings.Pools[name] == nil {
-			o.settings.Pools = replaced(o.settings.Pools, name, set, set.isZero())
+		if o.changed[capacityOf(name)] {
+			set.Capacity, set.CapacityBy, set.CapacityAt = is.Capacity, is.CapacityBy, is.CapacityAt
 		}
+		o.settings.Edges = replaced(o.settings.Edges, name, &set, set.isZero())
 	}
-	if first {
-		o.settings.Config = found.Config
+	for name, stored := range found.Pools {
+		set := *stored
+		is := cmp.Or(o.settings.Pools[name], new(poolSetting))
+		if o.changed[guidanceOf(name)] {
+			set.Guidance, set.By, set.At = is.Guidance, is.By, is.At
+		}
+		set.Pins = slices.DeleteFunc(slices.Clone(set.Pins), func(p pinSetting) bool { return o.changed[pinOf(name, p.Clients)] })
+		set.Pins = append(set.Pins, is.Pins...)
+		o.settings.Pools = replaced(o.settings.Pools, name, &set, set.isZero())
 	}
+	o.changed = make(map[string]bool)
+	o.settings.Config = found.Config
 	for _, u := range o.configs {
+		u.configured = o.configured(u.declared, u.joined)
 		u.apply(plain(time.Now()))
+	}
+	if u := o.inForce(); u != nil {
+		o.settings.Config = u.configured
 	}
 	return nil
 }
+
+// What can be set, as changed has it. No name has a space in it.
+func modeOf(edge string) string         { return "mode " + edge }
+func capacityOf(edge string) string     { return "capacity " + edge }
+func guidanceOf(pool string) string     { return "guidance " + pool }
+func pinOf(pool, clients string) string { return "pin " + pool + " " + clients }
 
 // parseSettings reads what was stored. It is all good or refused.
 func parseSettings(body []byte) (settings, error) {
@@ -222,7 +311,7 @@ func parseSettings(body []byte) (settings, error) {
 }
 
 // load returns what is stored, nil where nothing is.
-func (o *overrides) load(s certmagic.Storage) ([]byte, error) {
+func (o *overrides) load(ctx context.Context, s certmagic.Storage) ([]byte, error) {
 	// An instance that has no name yet has stored nothing. To ask for the name
 	// would write one, which validating must not.
 	if _, err := os.Stat(filepath.Join(caddy.AppDataDir(), "instance.uuid")); errors.Is(err, fs.ErrNotExist) {
@@ -232,7 +321,7 @@ func (o *overrides) load(s certmagic.Storage) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
 	defer cancel()
 	body, err := s.Load(ctx, key)
 	switch {

@@ -13,10 +13,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/certmagic"
 
 	"github.com/altoroute/caddy-alto/altoroute"
@@ -28,7 +31,7 @@ type memory struct {
 	mu              sync.Mutex
 	content         map[string][]byte
 	loading, saving error
-	writes          int
+	loads, writes   int
 }
 
 func (m *memory) String() string { return fmt.Sprintf("memory %p", m) }
@@ -36,6 +39,7 @@ func (m *memory) String() string { return fmt.Sprintf("memory %p", m) }
 func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.loads++
 	if m.loading != nil {
 		return nil, m.loading
 	}
@@ -56,6 +60,37 @@ func (m *memory) Store(_ context.Context, key string, body []byte) error {
 	return nil
 }
 
+// fail has it fail to load, or work again.
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loading = err
+}
+
+func (m *memory) loaded() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.loads
+}
+
+// remote is the storage module test_remote: a memory, as of another machine.
+type remote struct{}
+
+var remoteMemory atomic.Pointer[memory]
+
+func init() { caddy.RegisterModule(remote{}) }
+
+func (remote) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.test_remote", New: func() caddy.Module { return new(remote) }}
+}
+
+func (remote) CertMagicStorage() (certmagic.Storage, error) { return remoteMemory.Load(), nil }
+
+func (remote) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	return nil
+}
+
 // newMemory returns an empty storage of an instance with a name.
 func newMemory(t *testing.T) (m *memory, key string) {
 	t.Helper()
@@ -71,7 +106,7 @@ func TestOperatorSurvivesRestart(t *testing.T) {
 	o, _ := emptyOverrides()
 	r := edgesOnly(t, "fra", "par", "ams", "mil")
 	config := []*Edge{{Name: "fra"}, {Name: "par"}, {Name: "ams"}, {Name: "mil", Mode: "drain", DrainOver: caddy.Duration(10 * time.Minute)}}
-	o.join(disk, r, config, now0).start()
+	joined(t, o, disk, r, config, now0).start()
 	drain := mode(altoroute.Drain, "alice")
 	drain.over = new(10 * time.Minute)
 	mustSet(t, o, "fra", drain, now0)
@@ -89,7 +124,7 @@ func TestOperatorSurvivesRestart(t *testing.T) {
 
 	again, log := emptyOverrides()
 	later := edgesOnly(t, "fra", "par", "ams", "mil")
-	again.join(disk, later, config, time.Now()).start()
+	joined(t, again, disk, later, config, time.Now()).start()
 	if log.Len() > 0 {
 		t.Errorf("it logs: %s", log)
 	}
@@ -156,7 +191,7 @@ func TestOperatorRefusesWhatItCannotRead(t *testing.T) {
 			disk.content[key] = []byte(test.body)
 			o, log := emptyOverrides()
 			r := edgesOnly(t, "fra", "par")
-			o.join(disk, r, nil, now0).start()
+			joined(t, o, disk, r, nil, now0).start()
 			for _, word := range append(test.words, "level=ERROR", key) {
 				if !strings.Contains(strings.ReplaceAll(log.String(), `\"`, `"`), word) {
 					t.Errorf("the log does not say %q: %s", word, log)
@@ -172,8 +207,9 @@ func TestOperatorRefusesWhatItCannotRead(t *testing.T) {
 			if !strings.Contains(log.String(), "kept aside") {
 				t.Errorf("the log does not say it: %s", log)
 			}
+			wants(t, o.unreadError(), append(test.words, key+".broken")...)
 			again, _ := emptyOverrides()
-			again.join(disk, r, nil, now0)
+			joined(t, again, disk, r, nil, now0)
 			if again.settings.Edges["par"] == nil {
 				t.Error("what was set then is not stored")
 			}
@@ -188,7 +224,7 @@ func TestOperatorUnstored(t *testing.T) {
 	disk.saving = errors.New("the disk is full")
 	o, log := emptyOverrides()
 	r := edgesOnly(t, "fra", "par")
-	o.join(disk, r, nil, now0).start()
+	joined(t, o, disk, r, nil, now0).start()
 	set, unstored, err := o.setEdge("fra", mode(altoroute.Disabled, "alice"), now0)
 	must(t, err)
 	wants(t, unstored, "will not survive a restart", key, "the disk is full")
@@ -201,7 +237,7 @@ func TestOperatorUnstored(t *testing.T) {
 	disk.saving = nil
 	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
 	again, _ := emptyOverrides()
-	again.join(disk, r, nil, now0)
+	joined(t, again, disk, r, nil, now0)
 	if edges := slices.Sorted(maps.Keys(again.settings.Edges)); !slices.Equal(edges, []string{"fra", "par"}) {
 		t.Errorf("stored are %v", edges)
 	}
@@ -213,14 +249,14 @@ func TestOperatorReadsLate(t *testing.T) {
 	disk, _ := newMemory(t)
 	before, _ := emptyOverrides()
 	r := edgesOnly(t, "fra", "par", "ams")
-	before.join(disk, r, nil, now0).start()
+	joined(t, before, disk, r, nil, now0).start()
 	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
 	mustSet(t, before, "par", mode(altoroute.Disabled, "alice"), now0)
 
 	disk.loading = errors.New("no route to host")
 	o, log := emptyOverrides()
 	r = edgesOnly(t, "fra", "par", "ams")
-	o.join(disk, r, nil, now0).start()
+	joined(t, o, disk, r, nil, now0).start()
 	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "no route to host") {
 		t.Errorf("the log does not say it: %s", log)
 	}
@@ -236,19 +272,142 @@ func TestOperatorReadsLate(t *testing.T) {
 	}
 }
 
+// A storage that is away at the start is asked again, and nothing that was set since
+// is lost: neither what takes away something, nor what sets but a part.
+func TestOperatorRetries(t *testing.T) {
+	disk, _ := newMemory(t)
+	before, _ := emptyOverrides()
+	names := []string{"fra", "par", "ams"}
+	joined(t, before, disk, edgesOnly(t, names...), nil, now0).start()
+	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
+	mustSet(t, before, "par", mode(altoroute.Disabled, "alice"), now0)
+	for _, c := range []poolChange{
+		{guidance: new(false)},
+		{pin: &altoroute.Pin{Country: "DE", Edge: "fra"}},
+		{pin: &altoroute.Pin{Country: "FR", Edge: "par"}},
+	} {
+		_, unstored, err := before.setPool("all", c, now0)
+		must(t, errors.Join(unstored, err))
+	}
+
+	disk.loading = errors.New("connection refused")
+	synctest.Test(t, func(t *testing.T) {
+		o, log := emptyOverrides()
+		u := joined(t, o, disk, edgesOnly(t, names...), nil, time.Now())
+		u.start()
+		_, _, err := o.setEdge("par", mode(altoroute.Auto, "bob"), time.Now())
+		must(t, err)
+		_, _, err = o.setEdge("fra", edgeChange{capacity: new(8000.0), by: "bob"}, time.Now())
+		must(t, err)
+		_, _, err = o.setPool("all", poolChange{pin: &altoroute.Pin{Country: "FR", Edge: "ams"}}, time.Now())
+		must(t, err)
+		time.Sleep(10 * time.Minute)
+		if n := strings.Count(log.String(), "is not in force"); n != 1 {
+			t.Errorf("the log says it %d times: %s", n, log)
+		}
+		wants(t, o.unreadError(), "connection refused")
+		next := joined(t, o, disk, edgesOnly(t, names...), nil, time.Now())
+		next.start() // a reload
+		u.stop()
+		u.leave()
+		disk.fail(nil)
+		loads := disk.loaded()
+		time.Sleep(lastRetry + time.Second)
+		synctest.Wait()
+		if disk.loaded() != loads+1 || o.unreadError() != nil || !strings.Contains(log.String(), "could be read after all") {
+			t.Errorf("%d loads, %v: %s", disk.loaded()-loads, o.unreadError(), log)
+		}
+		for edge, want := range map[string]string{"fra": altoroute.StateDisabled, "par": altoroute.StateUp} {
+			if state := stateOf(next.router, edge); state != want {
+				t.Errorf("%s is %s, want %s", edge, state, want)
+			}
+		}
+	})
+	again, _ := emptyOverrides()
+	joined(t, again, disk, edgesOnly(t, names...), nil, time.Now())
+	if fra := again.settings.Edges["fra"]; len(again.settings.Edges) != 1 || fra.Mode != "disable" || fra.By != "alice" || fra.Capacity != 8000 || fra.CapacityBy != "bob" {
+		t.Errorf("stored is %+v", again.settings.Edges)
+	}
+	all := again.settings.Pools["all"]
+	if all.Guidance != "off" || len(all.Pins) != 2 || all.Pins[0].Edge != "fra" || all.Pins[1].Edge != "ams" {
+		t.Errorf("stored is %+v", all)
+	}
+}
+
+// A drain of the configuration is not begun anew because the storage is late.
+func TestOperatorReadsLateWhatIsConfigured(t *testing.T) {
+	disk, _ := newMemory(t)
+	drains := []*Edge{{Name: "fra", Mode: "drain", DrainOver: caddy.Duration(time.Hour)}}
+	before, _ := emptyOverrides()
+	joined(t, before, disk, edgesOnly(t, "fra"), drains, now0).start()
+	disk.loading = errors.New("connection refused")
+	o, _ := emptyOverrides()
+	joined(t, o, disk, edgesOnly(t, "fra"), drains, time.Now()).start()
+	disk.fail(nil)
+	joined(t, o, disk, edgesOnly(t, "fra"), drains, time.Now()).start()
+	if set := o.edge("fra"); !set.Since.Equal(plain(now0)) {
+		t.Errorf("%+v", set)
+	}
+}
+
+// Validating asks no storage of another machine. A first request has it asked,
+// whichever app starts first, and what could not be read is told.
+func TestRemoteStorage(t *testing.T) {
+	disk, _ := newMemory(t)
+	remoteMemory.Store(disk)
+	before, _ := emptyOverrides()
+	joined(t, before, disk, edgesOnly(t, "fra", "par"), nil, now0).start()
+	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
+	was := byHand
+	t.Cleanup(func() { byHand = was })
+	options := strings.Replace(quiet, "file_system {{dir}}/storage", "test_remote", 1)
+	f := newFolder(t)
+
+	byHand, _ = emptyOverrides()
+	loads := disk.loaded()
+	must(t, validate(t, f.config(options, smallest, site)))
+	if n := disk.loaded() - loads; n != 0 {
+		t.Errorf("validating has asked %d times", n)
+	}
+	t.Run("first request", func(t *testing.T) {
+		s := newStageOf(t, f.config(options, smallest, ""))
+		if at := (visit{}).see(t, s.handler("altoroute")).header.Get("Location"); !strings.Contains(at, "par.") {
+			t.Errorf("it is sent to %q", at)
+		}
+	})
+
+	byHand, _ = emptyOverrides()
+	disk.fail(errors.New("connection refused"))
+	loudly := strings.Replace(loud, "file_system {{dir}}/storage", "test_remote", 1)
+	c := startOf(t, f, loudly, smallest, strings.ReplaceAll(video, "{{pool}}", ""))
+	c.sends(inFra, atFra)
+	if s := c.status(); !strings.Contains(s.SettingsError, "connection refused") || c.metric("overrides_unread") != 1 {
+		t.Errorf("the status says %q", s.SettingsError)
+	}
+	if out, _, err := c.command("status"); err != nil || !strings.HasPrefix(out, "What was set by hand before is not in force, as it cannot be read: loading altoroute/operator/") {
+		t.Errorf("%v: %s", err, out)
+	}
+	disk.fail(nil)
+	must(t, c.run(loudly, smallest+"cdn_id another\n", strings.ReplaceAll(video, "{{pool}}", "")))
+	c.sends(inFra, atPar)
+	if s := c.status(); s.SettingsError != "" || c.metric("overrides_unread") != 0 {
+		t.Errorf("the status says %q", s.SettingsError)
+	}
+}
+
 // In another storage, what is in memory replaces what was left there.
 func TestOperatorMoves(t *testing.T) {
 	one, _ := newMemory(t)
 	two := &memory{content: make(map[string][]byte)}
 	before, _ := emptyOverrides()
-	before.join(two, edgesOnly(t, "fra", "par"), nil, now0).start()
+	joined(t, before, two, edgesOnly(t, "fra", "par"), nil, now0).start()
 	mustSet(t, before, "fra", mode(altoroute.Disabled, "alice"), now0)
 
 	o, log := emptyOverrides()
-	first := o.join(one, edgesOnly(t, "fra", "par"), nil, now0)
+	first := joined(t, o, one, edgesOnly(t, "fra", "par"), nil, now0)
 	first.start()
 	mustSet(t, o, "par", mode(altoroute.Disabled, "alice"), now0)
-	second := o.join(two, edgesOnly(t, "fra", "par"), nil, now0)
+	second := joined(t, o, two, edgesOnly(t, "fra", "par"), nil, now0)
 	if stateOf(second.router, "fra") != altoroute.StateUp || stateOf(second.router, "par") != altoroute.StateDisabled {
 		t.Error("the other storage counts")
 	}
@@ -258,14 +417,14 @@ func TestOperatorMoves(t *testing.T) {
 		t.Errorf("the log does not say it: %s", log)
 	}
 	again, _ := emptyOverrides()
-	again.join(two, second.router, nil, now0)
+	joined(t, again, two, second.router, nil, now0)
 	if edges := slices.Sorted(maps.Keys(again.settings.Edges)); !slices.Equal(edges, []string{"par"}) {
 		t.Errorf("stored are %v", edges)
 	}
 	// Where nothing stands on it, another storage is read.
 	second.leave()
 	fresh := &memory{content: make(map[string][]byte)}
-	if o.join(fresh, second.router, nil, now0); len(o.settings.Edges) != 0 {
+	if joined(t, o, fresh, second.router, nil, now0); len(o.settings.Edges) != 0 {
 		t.Errorf("%+v", o.settings)
 	}
 }
@@ -291,7 +450,7 @@ func TestNothingSetNeedsNoStorage(t *testing.T) {
 	disk, _ := newMemory(t)
 	disk.loading = errors.New("no route to the storage")
 	o, log := emptyOverrides()
-	u := o.join(disk, edgesOnly(t, "fra", "par"), nil, now0)
+	u := joined(t, o, disk, edgesOnly(t, "fra", "par"), nil, now0)
 	reads := strings.Count(log.String(), "no route")
 	u.start()
 	u.leave()

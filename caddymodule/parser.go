@@ -100,14 +100,16 @@ func (p *parser) duration(to *caddy.Duration) error {
 }
 
 // positive reads the one argument of an option as a duration that is not 0.
-func (p *parser) positive(to *caddy.Duration) error {
-	name := p.Val()
-	if err := p.duration(to); err != nil {
+func (p *parser) positive(to *caddy.Duration, right string) error {
+	name, text := p.Val(), ""
+	if err := p.single(&text); err != nil {
 		return err
 	}
-	if *to <= 0 {
-		return p.Errf("%s %q: write a duration such as 30s", name, p.Val())
+	d, err := caddy.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return p.Errf("%s %q: write %s", name, text, right)
 	}
+	*to = caddy.Duration(d)
 	return nil
 }
 
@@ -134,7 +136,7 @@ func (p *parser) rate(to *float64) error {
 	number, ok := strings.CutSuffix(text, "/s")
 	value, err := strconv.ParseFloat(number, 64)
 	if !ok || err != nil || !(value > 0 && value <= altoroute.MaxCapacity) {
-		return p.Errf("%s %q: write requests per second, such as 8000/s", name, text)
+		return p.Errf("%s %q: write requests per second, such as 8000/s, up to %d/s", name, text, int64(altoroute.MaxCapacity))
 	}
 	*to = value
 	return nil

@@ -5,6 +5,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/altoroute/caddy-alto/altoroute"
@@ -48,6 +49,10 @@ func (p *Pool) checkSet(name string) error {
 	if hasPlaceholder(p.OnNone) {
 		check.OnNone = ""
 	}
+	if p.Serves.hasPlaceholder() {
+		check.Serves = nil
+	}
+	check.Pins = slices.DeleteFunc(slices.Clone(p.Pins), func(pin Pin) bool { return hasPlaceholder(pin.Clients) })
 	_, err := check.config(name)
 	return err
 }

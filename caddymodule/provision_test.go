@@ -13,8 +13,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
@@ -66,6 +70,100 @@ func TestGlobalPlaceholders(t *testing.T) {
 	}
 }
 
+// Every text is either replaced or one of those that stand for themselves: names, kinds
+// and words. The Caddyfile takes placeholders wherever they are replaced.
+func TestGlobalPlaceholdersEverywhere(t *testing.T) {
+	t.Setenv("ALTOROUTE_TEST", "replaced")
+	app := &App{
+		Sources: []*Source{{Cost: new(CostType), Auth: new(Auth)}},
+		Edges:   []*Edge{{Serves: new(Class)}},
+		Pools:   map[string]*Pool{"video": {Pins: []Pin{{}}, Serves: new(Class), Key: new(ContentKey), Parents: [][]string{{""}}}},
+		Geo:     &Geo{Rules: []GeoRule{{}}},
+		Health:  new(Health),
+	}
+	eachText(reflect.ValueOf(app).Elem(), "", func(_ string, text reflect.Value) { text.SetString("{env.ALTOROUTE_TEST}") })
+	app.expand(caddy.NewReplacer())
+	var stay []string
+	eachText(reflect.ValueOf(app).Elem(), "", func(path string, text reflect.Value) {
+		if text.String() != "replaced" {
+			stay = append(stay, path)
+		}
+	})
+	want := strings.Fields(`
+		sources.name sources.cost.metric sources.cost.mode sources.auth.scheme
+		edges.name edges.family edges.serves.schemes edges.serves.countries edges.mode
+		pools.edges pools.parents pools.pins.edge pools.serves.schemes pools.serves.countries pools.key.query pools.key.pattern
+		geo.rules.kind geo.rules.match geo.rules.pid
+		health.status health.load_header`)
+	if !slices.Equal(stay, want) {
+		t.Errorf("what stays is\n%s\nwant\n%s", stay, want)
+	}
+
+	const ours = `
+		server {env.A} {env.B} {
+			only {env.X}
+			network_map {env.X}
+			auth digest {env.X} {env.X}
+			auth cert {env.X} {env.X}
+			ca {env.X}
+			spool {env.X}
+		}
+		geo {env.X}
+		default_pid {env.X}
+		cdn_id {env.X}
+		edge fra {env.X} {env.X} {
+			pid {env.X}
+			addr {env.X}
+			health {env.X}
+			serves host {env.X}
+			serves path {env.X}
+		}
+		health {
+			path {env.X}
+			host {env.X}
+			body {env.X}
+		}
+		pool video {
+			serves host {env.X}
+			serves path {env.X}
+			pin {env.X} fra
+			url {env.X}
+			on_none {env.X}
+		}`
+	_ = newFolder(t).config("", ours, "")
+}
+
+// eachText calls a function for each text of a value, with its path in JSON. A list or
+// map of texts that is nil gets one.
+func eachText(v reflect.Value, path string, do func(path string, text reflect.Value)) {
+	switch v.Kind() {
+	case reflect.String:
+		do(path, v)
+	case reflect.Pointer:
+		if !v.IsNil() {
+			eachText(v.Elem(), path, do)
+		}
+	case reflect.Slice:
+		if v.Len() == 0 && v.Type().Elem().Kind() == reflect.String {
+			v.Set(reflect.ValueOf([]string{""}))
+		}
+		for i := range v.Len() {
+			eachText(v.Index(i), path, do)
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			eachText(v.MapIndex(key), path, do)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); name != "" {
+				eachText(v.Field(i), strings.TrimPrefix(path+"."+name, "."), do)
+			}
+		}
+	default: // holds no text
+	}
+}
+
 // Resources may share one URL (RFC 7285 §9.2.2). The metrics must tell them
 // apart: one that is told twice would spoil all.
 func TestMetricsOfResourcesAtOneURL(t *testing.T) {
@@ -113,33 +211,35 @@ func TestMetricsOfNestedDirectories(t *testing.T) {
 		one.Directory().String():                                  {2, 1},
 		one.Directory().String() + " " + two.Directory().String(): {3, 2},
 	} {
-		ours := "server " + servers + " {\nrefresh 1s\nguard off\nspool off\n}" + edges
-		one.Misbehave("", nil)
-		c := start(t, newFolder(t), ours, "")
-		eventually(t, "the server has answered", func() bool { return c.source("default").State == "fresh" })
-		if strings.Contains(servers, " ") { // the second one is asked, too
-			one.Misbehave("", altotest.Status(http.StatusBadGateway))
-			eventually(t, "the other server has answered", func() bool { return c.source("default").Server == two.Directory().String() })
-		}
-		if code, _, body := c.ask("GET", "/metrics"); code != http.StatusOK {
-			t.Errorf("/metrics: %d %.500s", code, body)
-		}
-		var bytes float64
-		for _, r := range c.source("default").Resources {
-			if r.MediaType == alto.MediaTypeDirectory {
-				bytes += float64(r.Bytes)
+		t.Run(servers, func(t *testing.T) {
+			ours := "server " + servers + " {\nrefresh 1s\nguard off\nspool off\n}" + edges
+			one.Misbehave("", nil)
+			c := start(t, newFolder(t), ours, "")
+			eventually(t, "the server has answered", func() bool { return c.source("default").State == "fresh" })
+			if strings.Contains(servers, " ") { // the second one is asked, too
+				one.Misbehave("", altotest.Status(http.StatusBadGateway))
+				eventually(t, "the other server has answered", func() bool { return c.source("default").Server == two.Directory().String() })
 			}
-		}
-		labels := []string{"document", "directory", "media_type", alto.MediaTypeDirectory}
-		if n := c.metric("document_reads_total", labels...); n != sums.directories {
-			t.Errorf("%s: the directories were read %v times, want %v", servers, n, sums.directories)
-		}
-		if n := c.metric("document_bytes", labels...); n != bytes || n == 0 {
-			t.Errorf("%s: the directories have %v bytes, want %v", servers, n, bytes)
-		}
-		if n := c.metric("document_reads_total", "document", "net", "media_type", alto.MediaTypeNetworkMap); n != sums.maps {
-			t.Errorf("%s: the network map was read %v times, want %v", servers, n, sums.maps)
-		}
+			if code, _, body := c.ask("GET", "/metrics"); code != http.StatusOK {
+				t.Errorf("/metrics: %d %.500s", code, body)
+			}
+			var bytes float64
+			for _, r := range c.source("default").Resources {
+				if r.MediaType == alto.MediaTypeDirectory {
+					bytes += float64(r.Bytes)
+				}
+			}
+			labels := []string{"document", "directory", "media_type", alto.MediaTypeDirectory}
+			if n := c.metric("document_reads_total", labels...); n != sums.directories {
+				t.Errorf("%s: the directories were read %v times, want %v", servers, n, sums.directories)
+			}
+			if n := c.metric("document_bytes", labels...); n != bytes || n == 0 {
+				t.Errorf("%s: the directories have %v bytes, want %v", servers, n, bytes)
+			}
+			if n := c.metric("document_reads_total", "document", "net", "media_type", alto.MediaTypeNetworkMap); n != sums.maps {
+				t.Errorf("%s: the network map was read %v times, want %v", servers, n, sums.maps)
+			}
+		})
 	}
 }
 

@@ -21,12 +21,13 @@ import (
 // proxied is a pool whose edges are asked by reverse_proxy, so that no client
 // is sent there.
 type proxied struct {
-	pool   string
-	router *altoroute.Router
-	edges  []*altoroute.Edge
-	urls   map[*altoroute.Edge]*url.URL
-	plain  bool // some edge is asked by http
-	count  *poolCounter
+	pool      string
+	router    *altoroute.Router
+	overrides *overridden
+	edges     []*altoroute.Edge
+	urls      map[*altoroute.Edge]*url.URL
+	plain     bool // some edge is asked by http
+	count     *poolCounter
 }
 
 func newProxied(ctx caddy.Context, who, pool string) (*proxied, error) {
@@ -34,16 +35,15 @@ func newProxied(ctx caddy.Context, who, pool string) (*proxied, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &proxied{router: app.router, urls: make(map[*altoroute.Edge]*url.URL)}
+	p := &proxied{router: app.router, overrides: app.overrides}
 	if p.pool, err = p.router.PoolName(pool); err != nil {
 		return nil, fmt.Errorf("%s: %w", who, err)
 	}
-	p.edges = p.router.Edges(p.pool)
-	for _, e := range p.edges {
-		p.urls[e] = p.router.EdgeURL(p.pool, e)
-		p.plain = p.plain || p.urls[e].Scheme == "http"
+	shared := app.sitePools[p.pool]
+	p.edges, p.urls, p.count = p.router.Edges(p.pool), shared.urls(), shared.count
+	for _, at := range p.urls {
+		p.plain = p.plain || at.Scheme == "http"
 	}
-	p.count = newPoolCounter(p.pool, p.edges)
 	return p, nil
 }
 
@@ -73,6 +73,7 @@ func triesOf(r *http.Request) map[*proxied]*tries {
 // begin returns the tries of a request that reverse_proxy has just got. It is
 // counted now: however often it is tried, it is one.
 func (p *proxied) begin(r *http.Request) (*tries, altoroute.Decision, error) {
+	p.overrides.await()
 	t := &tries{of: p, query: query(p.pool, r)}
 	// The client's https ends here. Asking an edge by http leads no client
 	// away from https; it is the operator's choice.

@@ -41,7 +41,7 @@ func (t *Retry) validate() error {
 	case (t.Query == "") == (t.Header == ""):
 		return errors.New("altoroute: retry: name a query parameter or a header")
 	case t.Header != "" && !headerName.MatchString(t.Header):
-		return fmt.Errorf("altoroute: retry: %q is not the name of a header", t.Header)
+		return fmt.Errorf("altoroute: retry: %q is not the name of a header: write for example X-Failed-Edge", t.Header)
 	}
 	return nil
 }
@@ -77,27 +77,17 @@ func (t *Retry) take(r *http.Request) (told string, rest *url.URL) {
 // failed returns the names of the pool's edges that a client says it could not
 // reach, in its order. What else it names is nothing to us.
 func (h *Handler) failed(told string) []string {
+	if told == "" {
+		return nil
+	}
 	var names []string
+	known := h.names()
 	for n := 0; told != "" && n < maxFailed; n++ {
 		var name string
 		name, told, _ = strings.Cut(told, ",")
-		if edge, ok := h.byHost[strings.ToLower(strings.TrimSpace(name))]; ok && !slices.Contains(names, edge) {
+		if edge, ok := known[strings.ToLower(strings.TrimSpace(name))]; ok && !slices.Contains(names, edge) {
 			names = append(names, edge)
 		}
-	}
-	return names
-}
-
-// edgeNames returns the names of a pool's edges by what clients may call them:
-// the name, and the host of the URL to which they are sent, with its port if it
-// has one.
-func edgeNames(r *altoroute.Router, pool string) map[string]string {
-	names := make(map[string]string)
-	for _, e := range r.Edges(pool) {
-		names[strings.ToLower(r.EdgeURL(pool, e).Host)] = e.Name
-	}
-	for _, e := range r.Edges(pool) {
-		names[strings.ToLower(e.Name)] = e.Name
 	}
 	return names
 }

@@ -59,6 +59,11 @@ http:// {
 
 func start(t *testing.T, f *folder, ours, pool string) *running {
 	t.Helper()
+	return startOf(t, f, loud, ours, strings.ReplaceAll(video, "{{pool}}", pool))
+}
+
+func startOf(t *testing.T, f *folder, options, ours, site string) *running {
+	t.Helper()
 	client := func(socket func() string) *http.Client {
 		return &http.Client{
 			Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -80,7 +85,7 @@ func start(t *testing.T, f *folder, ours, pool string) *running {
 			t.Errorf("%d goroutines are left", n)
 		}
 	})
-	must(t, c.load(ours, pool))
+	must(t, c.run(options, ours, site))
 	return c
 }
 

@@ -51,8 +51,18 @@ func acquireProber() (*pooledProber, error) {
 type pooledFeed struct {
 	*feed.Feed
 	key    string
-	origin string       // of its maps, see Source.origin
+	place  *place       // of its maps
+	owner  *spoolOwner  // of its spool; nil where that is none, or of files
 	client *http.Client // of its own; nil where it shares one
+}
+
+// Start begins to follow the source, and has its spool know whose it is.
+func (p *pooledFeed) Start() {
+	if err := p.owner.claim(); err != nil {
+		slog.New(sharedLog).Warn("the spool does not know whose it is: with another list of servers it would not be found again",
+			slog.String("folder", p.owner.folder), slog.Any("error", err))
+	}
+	p.Feed.Start()
 }
 
 // Destruct ends the feed. It may never have been started.
@@ -84,19 +94,17 @@ func acquireFeed(s *Source) (*pooledFeed, error) {
 	if s.CA != "" { // what is in the file counts, which may have been replaced
 		identity.CA = fmt.Sprintf("%x", sha256.Sum256(authorities))
 	}
-	origin, err := s.origin(identity.Files, cfg.Servers)
-	if err != nil {
-		return nil, err
-	}
+	at := s.place(identity.Files, cfg.Servers)
 	return acquire(feeds, identity, func(key string) (*pooledFeed, error) {
 		if cfg.Client.HTTP, err = s.httpClient(cfg.Servers, authorities); err != nil {
 			return nil, err
 		}
-		if cfg.Spool, err = s.openSpool(origin); err != nil {
+		made := &pooledFeed{key: key, place: at, client: cfg.Client.HTTP}
+		if cfg.Spool, made.owner, err = s.openSpool(at); err != nil {
 			return nil, err
 		}
-		f, err := feed.New(cfg)
-		return &pooledFeed{f, key, origin, cfg.Client.HTTP}, err
+		made.Feed, err = feed.New(cfg)
+		return made, err
 	})
 }
 

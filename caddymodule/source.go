@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -147,7 +148,7 @@ func (s *Source) config() (altoroute.Source, error) {
 		return made, fmt.Errorf("source: %w", err)
 	}
 	for _, only := range s.Only {
-		p, err := altoroute.ParsePrefix(only)
+		p, err := parseOnly(only)
 		if err != nil {
 			return fail("only: %w", err)
 		}
@@ -191,6 +192,19 @@ func (s *Source) config() (altoroute.Source, error) {
 		return fail("%w", err)
 	}
 	return made, nil
+}
+
+// parseOnly reads a prefix, or an address. One with bits beyond its length may be meant to
+// be either.
+func parseOnly(s string) (netip.Prefix, error) {
+	p, err := altoroute.ParsePrefix(s)
+	if err != nil {
+		return p, err
+	}
+	if whole, err := netip.ParsePrefix(s); err == nil && whole != whole.Masked() {
+		return p, fmt.Errorf("%q has bits beyond its length: write %s, or %s for the one address", s, whole.Masked(), whole.Addr())
+	}
+	return p, nil
 }
 
 func (s *Source) checkRefresh() error {
@@ -260,9 +274,12 @@ func (s *Source) parseServers() (servers, withUser []*url.URL, err error) {
 			return nil, nil, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", withoutSecrets(server))
 		}
 		whole := *u
-		u.User = nil
+		u.User, u.Fragment, u.RawFragment = nil, "", ""
 		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 			return nil, nil, fmt.Errorf("server %q is not the URL of a directory: write https://host/path", u)
+		}
+		if strings.Contains(server, "#") {
+			return nil, nil, fmt.Errorf("server %q: what stands behind # never reaches a server: remove it", u)
 		}
 		if port, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16); err != nil || port == 0 {
 			return nil, nil, fmt.Errorf("server %q: the port is %s, write one from 1 to 65535", u, u.Port())
@@ -301,6 +318,37 @@ func (s *Source) credentials(servers, withUser []*url.URL) (*alto.Credentials, e
 		return nil, fmt.Errorf("auth: %w", err)
 	}
 	return made, nil
+}
+
+// warnings tells what the configuration asks for of TLS and does not get.
+func (s *Source) warnings() (all []string) {
+	secure, open := false, ""
+	for _, server := range s.Servers {
+		u, err := url.Parse(server)
+		if err != nil {
+			continue // is refused
+		}
+		secure = secure || u.Scheme == "https"
+		sent := u.User != nil || s.Auth != nil && (s.Auth.Scheme == string(alto.AuthBasic) || s.Auth.Scheme == string(alto.AuthBearer))
+		if u.Scheme == "http" && sent && !isLoopback(u.Hostname()) {
+			open = cmp.Or(open, u.Host)
+		}
+	}
+	if open != "" {
+		all = append(all, "the password or token goes over the network as it is, by http to "+open+": use https")
+	}
+	if !secure && s.CA != "" {
+		all = append(all, "ca has no effect: no server is asked by https")
+	}
+	if !secure && s.Auth != nil && s.Auth.Certificate != "" {
+		all = append(all, "auth cert has no effect: no server is asked by https")
+	}
+	return all
+}
+
+func isLoopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // withoutSecrets returns a URL that cannot be read without what stands before an @:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 
 	"github.com/spf13/cobra"
 )
@@ -104,8 +105,8 @@ the one that it replaces is put aside, until the source has another`,
 		change := map[string]any{"source": args[0], "do": args[1]}
 		switch {
 		case len(args) == 3 && args[1] == doRollback:
-			var version uint64
-			if _, err := fmt.Sscan(args[2], &version); err != nil {
+			version, err := strconv.ParseUint(args[2], 10, 53)
+			if err != nil || version == 0 {
 				return fmt.Errorf("version %q: write a number that `caddy altoroute source %s` lists", args[2], args[0])
 			}
 			change["version"] = version

@@ -40,7 +40,7 @@ func (p *parser) source() error {
 // hasPlaceholder reports whether some of what is checked is known only when the
 // configuration is loaded.
 func (s *Source) hasPlaceholder() bool {
-	values := slices.Concat(s.Servers, s.Only)
+	values := slices.Concat(s.Servers, s.Only, []string{s.NetworkMap})
 	if c := s.Auth; c != nil {
 		values = append(values, c.Username, c.Password, c.Token, c.Certificate, c.Key)
 	}
@@ -92,7 +92,7 @@ func (p *parser) sourceOption(s *Source) error {
 	switch p.Val() {
 	case "only":
 		return p.list(&s.Only, func(arg string) error {
-			_, err := altoroute.ParsePrefix(arg)
+			_, err := parseOnly(arg)
 			return err
 		})
 	case "network_map":

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type statusBody struct {
 	SuspectSelf bool `json:"suspect_self,omitempty"`
 	// Unused is what was set by hand of edges and pools that there are not.
 	Unused unusedSettings `json:"unused_settings,omitzero"`
+	// SettingsError is why what was set by hand before is not in force.
+	SettingsError string `json:"settings_error,omitempty"`
 }
 
 type sourceBody struct {
@@ -207,18 +210,26 @@ func status(app *App, _ url.Values) (int, any, error) {
 		body.Pools[name] = app.describePool(name)
 	}
 	body.SuspectSelf = app.checks.prober.Suspect()
-	body.Unused = byHand.unused(app.router)
+	body.Unused, body.SettingsError = byHand.unused(app.router, app.pinWorks), oneLine(byHand.unreadError())
 	if app.places != nil {
 		body.Geo = describeGeo(app.places)
 	}
 	return http.StatusOK, body, nil
 }
 
+// unread is what to say first, where what was set by hand is not in force.
+func (s *statusBody) unread() string {
+	if s.SettingsError == "" {
+		return ""
+	}
+	return printable("What was set by hand before is not in force, as it cannot be read: "+s.SettingsError) + "\n\n"
+}
+
 func (a *App) describePool(name string) poolBody {
 	is := a.router.PoolCondition(name)
 	body := poolBody{
 		Guided: a.router.Guided(name), GuidanceOff: is.GuidanceOff, Panic: is.Panic, PanicOf: panicOf(&is), Up: is.Up,
-		Divided: is.Divided, Hot: is.Hot, Set: byHand.pool(name), Edges: make(map[string]edgeBody),
+		Divided: is.Divided, Hot: is.Hot, Set: a.poolSet(name), Edges: make(map[string]edgeBody),
 	}
 	demoted := make(map[string][]string)
 	for _, d := range a.router.Demoted() {
@@ -245,6 +256,27 @@ func (a *App) describePool(name string) poolBody {
 		body.Edges[e.Name] = edge
 	}
 	return body
+}
+
+// poolSet returns what is set of a pool by hand and works, nil where nothing is.
+func (a *App) poolSet(name string) *poolSetting {
+	set := byHand.pool(name)
+	live, dead := set.pins(name, a.pinWorks)
+	if len(dead) == 0 {
+		return set
+	}
+	made := *set
+	if made.Pins = live; made.isZero() {
+		return nil
+	}
+	return &made
+}
+
+// pinWorks reports whether the pool has the edge of a pin, and its clients can be told.
+func (a *App) pinWorks(pool string, p pinSetting) bool {
+	pin, err := altoroute.ParsePin(p.Clients, p.Edge)
+	return err == nil && (pin.Prefix.IsValid() || a.Geo != nil) &&
+		slices.ContainsFunc(a.router.Edges(pool), func(e *altoroute.Edge) bool { return e.Name == p.Edge })
 }
 
 func (a *App) describeChecks(body *edgeBody, edge string) {
@@ -283,6 +315,9 @@ func (a *App) sourceStatus(s *attached) feed.Status {
 		status.Maps, status.Since, status.LastContact = m, s.since, s.lastContact
 		if status.Err == nil {
 			status.Err = errNotAnswered
+		}
+		if status.SpoolErr == nil && s.Spool != "off" {
+			status.SpoolErr = errNotSpooled
 		}
 	}
 	return status

@@ -32,6 +32,12 @@ func (a *App) expand(repl *caddy.Replacer) {
 			one(&ss[i])
 		}
 	}
+	class := func(c *Class) {
+		if c != nil {
+			all(c.Hosts)
+			all(c.Paths)
+		}
+	}
 	for _, s := range a.Sources {
 		all(s.Files)
 		all(s.Servers)
@@ -49,6 +55,8 @@ func (a *App) expand(repl *caddy.Replacer) {
 		one(&e.URL)
 		all(e.PIDs)
 		all(e.Addresses)
+		one(&e.HealthPath)
+		class(e.Serves)
 	}
 	for _, p := range a.Pools {
 		if p != nil {
@@ -57,6 +65,7 @@ func (a *App) expand(repl *caddy.Replacer) {
 			}
 			one(&p.URL)
 			one(&p.OnNone)
+			class(p.Serves)
 		}
 	}
 	if a.Geo != nil {
@@ -98,6 +107,9 @@ func (a *App) config() (cfg config, err error) {
 		if cfg.geo, err = a.Geo.config(a.Sources); err != nil {
 			return cfg, err
 		}
+	}
+	if err := a.Health.check(); err != nil {
+		return cfg, err
 	}
 	cfg.targets, err = a.targets()
 	return cfg, err
