@@ -225,7 +225,7 @@ func (f *Feed) publish() {
 		}
 		was := cmp.Or(w.incoming, w.has)
 		if w.has != s.Maps || w.incoming != nil && s.Incoming == nil {
-			if w.incoming != s.Maps || s.Maps == nil { // else its ramp has ended by itself
+			if w.incoming != s.Maps || s.Maps == nil || s.Incoming != nil { // else its ramp has ended by itself
 				w.Apply(s.Maps, altoroute.Ramp{})
 			}
 			w.has, w.incoming, w.told = s.Maps, nil, true

@@ -235,3 +235,63 @@ func TestHeldComesInOnTime(t *testing.T) {
 		s.Stop()
 	})
 }
+
+// What was held while something else came in has a ramp of its own: it does not go on with
+// one that has come far.
+func TestHeldDuringARamp(t *testing.T) {
+	for name, test := range map[string]struct {
+		hold time.Duration // of the second, which is held from the first one's ramp on
+		base string        // it comes in beside
+	}{
+		"late in the ramp":  {9 * time.Minute, "2 num2"},
+		"early in the ramp": {4 * time.Minute, "1 num1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s, _ := unwired(t, Config{Guard: Guard{Hold: test.hold}})
+				w.server.Publish(few("2", 2))
+				s.wantsHeld("1 num1", "2 num2")
+				passes(test.hold)
+				s.wants("1 num1", Fresh, "")
+				s.move(moved)
+				w.server.Publish(few("3", 3))
+				s.wantsHeld("1 num1", "3 num3")
+				told := s.times()
+				passes(test.hold)
+				s.wants(test.base, Fresh, "")
+				status, want := s.Status(), altoroute.Ramp{Since: time.Now(), Over: DefaultRamp}
+				if version(status.Incoming) != "3 num3" || status.Ramp != want {
+					t.Errorf("coming in is %s by %v, want by %v", version(status.Incoming), status.Ramp, want)
+				}
+				var got string
+				for i := told; i < s.times(); i++ {
+					got += version(s.told[i]) + " " + s.ramps[i].Over.String() + "; "
+				}
+				if test.base == "2 num2" && got != "2 num2 0s; 3 num3 10m0s; " || test.base == "1 num1" && got != "3 num3 10m0s; " {
+					t.Errorf("told of %s", got)
+				}
+				if s.log.count("maps updated", "tag=3", "ramp=10m0s") != 1 {
+					t.Errorf("said: %q", s.log.lines)
+				}
+				passes(DefaultRamp)
+				s.wants("3 num3", Fresh, "")
+			})
+		})
+	}
+}
+
+// The log tells the ramp that a set goes on with.
+func TestRampIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Guard: Guard{Hold: time.Minute}})
+		w.server.Publish(few("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		passes(time.Minute)
+		s.wants("1 num1", Fresh, "")
+		w.server.Publish(few("2", 3))
+		s.wants("1 num1", Fresh, "")
+		if s.log.count("maps updated", "tag=2", "ramp=10m0s") != 2 {
+			t.Errorf("said: %q", s.log.lines)
+		}
+	})
+}

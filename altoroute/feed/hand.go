@@ -7,7 +7,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/altoroute/caddy-alto/altoroute"
@@ -44,8 +47,7 @@ func (f *Feed) Drop() error {
 	if f.held == nil {
 		return errNothingHeld
 	}
-	f.aside = f.held.describe(time.Now(), nil)
-	f.overtake(f.held)
+	f.aside, f.before.held = f.held.describe(time.Now(), nil), nil
 	f.unhold("by hand")
 	f.look() // has it stored
 	return nil
@@ -69,8 +71,6 @@ type Version struct {
 // errNoSpool is why there is nothing to go back to.
 var errNoSpool = errors.New("the source has no spool: no version is kept")
 
-// errNoVersion is why one cannot go back by one.
-var errNoVersion = errors.New("there is no version before the one in force")
 
 // Versions returns the sets on disk, newest first.
 func (f *Feed) Versions() []Version {
@@ -94,6 +94,37 @@ func sameContents(a, b []spool.Document) bool {
 	return slices.EqualFunc(a, b, func(a, b spool.Document) bool { return a.Content == b.Content })
 }
 
+// version returns a set of the spool that is to be put back.
+func (f *Feed) version(sequence uint64) (*spool.Set, error) {
+	f.mu.Lock()
+	newest := f.newest()
+	f.mu.Unlock()
+	sets, _ := f.cfg.Spool.Sets()
+	place := uint64(math.MaxUint64) // after all, where it was not stored yet
+	numbers := make([]string, 0, len(sets))
+	for _, s := range sets {
+		numbers = append(numbers, strconv.FormatUint(s.Sequence, 10))
+		if newest != nil && sameContents(s.Documents, newest.spooled) {
+			place = min(place, s.Place())
+		}
+	}
+	i := slices.IndexFunc(sets, func(s *spool.Set) bool {
+		return s.Sequence == sequence || sequence == 0 && s.Sequence < place
+	})
+	if i < 0 {
+		which := "before the one in force"
+		if sequence > 0 {
+			which = fmt.Sprintf("%d to go back to", sequence)
+		}
+		return nil, fmt.Errorf("there is no version %s: those that are kept are %s", which, cmp.Or(strings.Join(numbers, ", "), "none"))
+	}
+	target := *sets[i]
+	if target.First = target.Place(); target.First > place {
+		target.First = 0 // not back: what is in force now comes before it
+	}
+	return &target, nil
+}
+
 // sourceHas describes what the source had last, as far as is known: nil is nothing. f.mu
 // must be held.
 func (f *Feed) sourceHas(now time.Time) *spool.NotInForce {
@@ -112,29 +143,19 @@ func (f *Feed) sourceHas(now time.Time) *spool.NotInForce {
 }
 
 // PutBack puts an earlier set in force again, of those that Versions names; 0 is the
-// one before the newest. The set that it replaces is put aside: it does not come back
-// before the source has another one.
+// one that was in force before the newest. The set that it replaces is put aside: it does
+// not come back before the source has another one.
+//
+// Whoever goes back twice by 0 goes back by two, and not to what was put aside.
 func (f *Feed) PutBack(sequence uint64) error {
 	if f.cfg.Spool == nil {
 		return errNoSpool
 	}
-	f.mu.Lock()
-	var newest []spool.Document
-	if s := f.newest(); s != nil {
-		newest = s.spooled
+	target, err := f.version(sequence)
+	if err != nil {
+		return err
 	}
-	f.mu.Unlock()
-	sets, _ := f.cfg.Spool.Sets()
-	i := slices.IndexFunc(sets, func(s *spool.Set) bool {
-		return s.Sequence == sequence || sequence == 0 && !sameContents(s.Documents, newest)
-	})
-	switch {
-	case i < 0 && sequence == 0:
-		return errNoVersion
-	case i < 0:
-		return fmt.Errorf("there is no version %d to go back to: of this source %d are kept", sequence, len(sets))
-	}
-	made, err := f.load(sets[i])
+	made, err := f.load(target)
 	if err != nil {
 		return err
 	}
@@ -144,7 +165,6 @@ func (f *Feed) PutBack(sequence uint64) error {
 	f.held, f.status.Held = nil, nil
 	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
 	events := f.letIn(made, altoroute.Ramp{}, now)
-	f.before.incoming, f.before.held = nil, nil
 	if aside != nil && !made.matches(aside) {
 		f.aside = aside
 	}

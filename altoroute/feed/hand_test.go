@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -346,4 +347,70 @@ func TestPutBackToWhatTheSourceHas(t *testing.T) {
 	if got := w.server.Count(costPath); got.NotModified != before.NotModified+3 {
 		t.Errorf("asked %+v after %+v, want three more of 304", got, before)
 	}
+}
+
+// Whoever goes back twice goes back by two, and nothing that was kept is lost by it.
+func TestPutBackTwice(t *testing.T) {
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, t.TempDir())})
+	publish := func(tag string, cost float64) {
+		w.server.Publish(guidance(tag, cost))
+		s.wants(fmt.Sprintf("%s num%.0f", tag, cost), Fresh, "")
+	}
+	back := func(sequence uint64, want, versions string) {
+		t.Helper()
+		s.must(s.PutBack(sequence))
+		s.wants(want, Stale, "")
+		var got []string
+		for _, v := range s.Versions() {
+			got = append(got, fmt.Sprintf("%d:%s", v.Sequence, v.Tag.Tag))
+		}
+		if strings.Join(got, " ") != versions {
+			t.Errorf("versions %v, want %s", got, versions)
+		}
+	}
+	publish("2", 2)
+	publish("3", 3)
+	back(0, "2 num2", "4:2 3:3 1:1")
+	s = s.again("a") // a restart does not change it
+	s.wants("2 num2", Stale, "")
+	back(0, "1 num1", "5:1 4:2 3:3")
+	for sequence, word := range map[uint64]string{0: "no version before the one in force: those that are kept are 5, 4, 3", 1: "no version 1 to go back to: those that are kept are 5, 4, 3"} {
+		if err := s.PutBack(sequence); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if got := s.Status().Aside.Tag; got != "3" {
+		t.Errorf("aside is %q", got)
+	}
+	// What comes next comes after the one in force, and so does what is gone on with.
+	publish("4", 4)
+	back(0, "1 num1", "7:1 6:4 4:2")
+	back(4, "2 num2", "8:2 7:1 6:4")
+	back(0, "1 num1", "9:1 8:2 6:4")
+}
+
+// What was held and is let in after a restart is what is put aside, not what it came in
+// before.
+func TestPutBackFromWhatWasLetIn(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder), Guard: Guard{Hold: 5 * time.Minute}})
+		w.server.Publish(few("2", 2))
+		s.wantsHeld("1 num1", "2 num2")
+		passes(5 * time.Minute)
+		s.wants("1 num1", Fresh, "")
+		s.move(moved)
+		w.server.Publish(few("3", 3))
+		s.wantsHeld("1 num1", "3 num3")
+		w.set(true)
+		s = s.again("a")
+		if status := s.Status(); version(status.Incoming) != "2 num2" || status.Held == nil {
+			t.Fatalf("coming in is %s, held %v", version(status.Incoming), status.Held)
+		}
+		s.must(s.Release())
+		s.must(s.PutBack(0))
+		if status := s.Status(); version(status.Maps) != "1 num1" || status.Aside.Tag != "3" {
+			t.Errorf("in force is %s, aside %v", version(status.Maps), status.Aside)
+		}
+	})
 }

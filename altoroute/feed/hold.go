@@ -189,7 +189,7 @@ func (f *Feed) unhold(why string) {
 }
 
 // letIn puts a set in force, at once or by a ramp. While another one is coming in, it
-// takes that one's place, as far as that has come.
+// takes that one's place, as far as that has come. f.mu must be held.
 func (f *Feed) letIn(s *set, ramp altoroute.Ramp, now time.Time) []Event {
 	f.settle(now)
 	switch {
@@ -200,25 +200,14 @@ func (f *Feed) letIn(s *set, ramp altoroute.Ramp, now time.Time) []Event {
 	default:
 		f.base = s
 	}
-	f.aside = nil
-	f.overtake(s)
+	f.aside, f.before.incoming, f.before.held = nil, nil, nil
 	f.status.Since = now
 	f.status.Updates++
 	m := s.maps
 	f.cfg.Logger.Info("maps updated", slog.String("source", f.cfg.Name),
 		slog.String("network_map", m.Network.Tag().ResourceID), slog.String("tag", m.Network.Tag().Tag),
-		slog.Int("pids", m.Network.PIDs()), slog.Int("prefixes", m.Network.Prefixes()), slog.Duration("ramp", ramp.Over))
+		slog.Int("pids", m.Network.PIDs()), slog.Int("prefixes", m.Network.Prefixes()), slog.Duration("ramp", f.status.Ramp.Over))
 	return []Event{{Kind: MapUpdated, Source: f.cfg.Name, Tag: m.Network.Tag()}}
-}
-
-// overtake forgets how a set was before, of which something else is decided now.
-func (f *Feed) overtake(s *set) {
-	if s.matches(f.before.incoming) {
-		f.before.incoming = nil
-	}
-	if s.matches(f.before.held) {
-		f.before.held = nil
-	}
 }
 
 // settled returns when the set is in force that is coming in; zero where none is.
@@ -236,6 +225,18 @@ func (f *Feed) settle(now time.Time) {
 	}
 }
 
+// endRamp has what is coming in go no further: it is in force for all content where it has
+// come more than half the way, and for none otherwise.
+func (f *Feed) endRamp(now time.Time) {
+	if f.incoming == nil {
+		return
+	}
+	if 2*now.Sub(f.status.Ramp.Since) > f.status.Ramp.Over {
+		f.base = f.incoming
+	}
+	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
+}
+
 // pass does what happens by time alone: a set that was held long enough is let in, one
 // that is too old is not used.
 func (f *Feed) pass(now time.Time) {
@@ -248,6 +249,7 @@ func (f *Feed) pass(now time.Time) {
 		held := f.held
 		f.held, f.status.Held = nil, nil
 		ramp := cmp.Or(f.cfg.Guard.Ramp, DefaultRamp)
+		f.endRamp(now) // it moves too much to go on with another one's
 		events = f.letIn(held, altoroute.Ramp{Since: now, Over: max(ramp, 0)}, now)
 	}
 	expires := f.status.expires(f.cfg.Expire)

@@ -136,7 +136,7 @@ func (f *Feed) load(s *spool.Set) (*set, error) {
 		return nil, err
 	}
 	defer release()
-	made := &set{maps: new(altoroute.Maps)}
+	made := &set{maps: new(altoroute.Maps), first: s.First}
 	for _, stored := range s.Documents {
 		made.filter ^= stored.Filter
 	}

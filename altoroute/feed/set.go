@@ -19,6 +19,9 @@ type set struct {
 	sums []spool.Sum // of their content
 	// filter is the sum of what costs were asked for by; 0 is that all were.
 	filter spool.Sum
+	// first is where it was in the order of the spool's sets before it was put back; 0 is
+	// that it was not.
+	first uint64
 
 	spooled []spool.Document // of docs
 }
@@ -61,7 +64,7 @@ func (s *set) handOver() *set {
 	if s == nil {
 		return nil
 	}
-	return &set{maps: s.maps, sums: s.sums, filter: s.filter, spooled: slices.Clone(s.spooled)}
+	return &set{maps: s.maps, sums: s.sums, filter: s.filter, first: s.first, spooled: slices.Clone(s.spooled)}
 }
 
 // storable returns the documents of a set for the spool, or none: those of files are not

@@ -79,7 +79,7 @@ func (f *Feed) store(now time.Time) {
 	f.mu.Lock()
 	base.spooled = documents
 	f.mu.Unlock()
-	err := f.cfg.Spool.Commit(&spool.Set{InForce: status.Since, Documents: documents, Others: others})
+	err := f.cfg.Spool.Commit(&spool.Set{First: base.first, InForce: status.Since, Documents: documents, Others: others})
 	f.reportStored(err)
 	if !errors.Is(err, spool.ErrDamaged) {
 		return

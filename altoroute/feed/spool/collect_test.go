@@ -219,3 +219,17 @@ func (d unsafeDisk) create(folder string) (file, error) {
 type unsafeFile struct{ file }
 
 func (unsafeFile) Sync() error { return nil }
+
+// A set that comes again takes no other one's place.
+func TestCollectTheSame(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := newSpool(t, folder)
+	for _, version := range []string{"1", "2", "3", "2", "3", "2", "1"} {
+		mustPut(t, s, drafts(version, "a"))
+	}
+	sets := wants(t, folder, drafts("1", "a"), drafts("2", "a"), drafts("3", "a"))
+	if sets[0].Sequence != 7 || sets[1].Sequence != 6 || sets[2].Sequence != 5 {
+		t.Errorf("the newest is %d", sets[0].Sequence)
+	}
+}

@@ -29,7 +29,8 @@ const leftover = time.Hour
 // when it was.
 //
 // Commit returns when the set would outlive a power failure, and removes sets
-// that are too old, or not used, and what is no longer part of any. After an
+// that are too old, not used, or of the contents of a newer one, and what is no
+// longer part of any. After an
 // error the sets are as before, and what was kept may be gone. The error wraps
 // ErrDamaged if content that should be in the spool is not, or is known to be
 // damaged: then it is to be written again.
@@ -137,7 +138,7 @@ func (s *Spool) announce(set *Set) error {
 	var before []byte
 	if i := slices.IndexFunc(dir.manifests, func(m foundManifest) bool { return m.err == nil }); i >= 0 {
 		if newest := dir.manifests[i].set; sameButForOrigin(newest.Documents, set.Documents) {
-			set.Sequence, set.InForce = newest.Sequence, newest.InForce
+			set.Sequence, set.First, set.InForce = newest.Sequence, newest.First, newest.InForce
 			before, _ = s.encode(newest)
 		}
 	}
@@ -175,14 +176,16 @@ func (s *Spool) collect() {
 	}
 	needed := make(map[string]bool)
 	var useless []string
-	sets := 0
+	var kept []*Set
 	for _, m := range dir.manifests {
+		isKept := func(o *Set) bool { return sameButForOrigin(o.Documents, m.set.Documents) }
 		switch {
-		case m.err == nil && sets < s.keep:
+		case m.err == nil && len(kept) < s.keep && !slices.ContainsFunc(kept, isKept):
 			documents := m.set.Documents
-			if sets++; sets == 1 {
+			if len(kept) == 0 {
 				documents = m.set.all()
 			}
+			kept = append(kept, m.set)
 			for _, d := range documents {
 				needed[d.Content.file()] = true
 			}

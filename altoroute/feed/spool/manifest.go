@@ -145,6 +145,9 @@ func (s *Spool) decode(body []byte, sequence uint64) (*Set, error) {
 // check returns an error unless a set can be used: its documents belong together, and
 // the others can be told from it.
 func (s *Set) check() error {
+	if s.First > maxSequence {
+		return fmt.Errorf("first is %d, want at most %d", s.First, uint64(maxSequence))
+	}
 	var network *Document
 	for i := range s.Documents {
 		d := &s.Documents[i]

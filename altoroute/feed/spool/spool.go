@@ -20,6 +20,7 @@
 package spool
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -34,7 +35,7 @@ import (
 	"github.com/altoroute/caddy-alto/altoroute/alto"
 )
 
-// keptSets is how many sets stay on disk, the newest ones.
+// keptSets is how many sets of different content stay on disk, the newest ones.
 const keptSets = 3
 
 // Config says where a source is spooled.
@@ -83,6 +84,8 @@ func New(cfg Config) (*Spool, error) {
 type Set struct {
 	// Sequence tells sets apart and grows from each to the next. It is 1 or more.
 	Sequence uint64 `json:"sequence"`
+	// First is its Place where it was put back; 0 is that it was not.
+	First uint64 `json:"first,omitzero"`
 	// InForce is when the set came in force.
 	InForce time.Time `json:"in_force"`
 	// Documents are in the order in which they were committed.
@@ -189,6 +192,10 @@ func (s *Spool) Sets() (sets []*Set, unusable []error) {
 	}
 	return sets, unusable
 }
+
+// Place is what the Sequence was before the set was put back. The set that was in force
+// before it is the newest one of a lower Sequence than that.
+func (s *Set) Place() uint64 { return cmp.Or(s.First, s.Sequence) }
 
 // all returns the documents of a set, and of what is not in force beside it.
 func (s *Set) all() []Document {
