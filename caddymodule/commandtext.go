@@ -175,6 +175,9 @@ func (s *statusBody) sources() table {
 		if is.SpoolError != "" {
 			notes = append(notes, is.SpoolError)
 		}
+		if len(is.Skipped) > 0 {
+			notes = append(notes, "not in order are: "+strings.Join(is.Skipped, "; "))
+		}
 		notes = append(notes, is.NotCovered...)
 		row[6] = strings.Join(notes, "; ")
 		t = append(t, row)

@@ -48,6 +48,10 @@ type sourceBody struct {
 	PassedOver string `json:"passed_over,omitempty"`
 	// SpoolError is why the maps in force would not survive a restart.
 	SpoolError string `json:"spool_error,omitempty"`
+	// Skipped is what is not in order of the server's directories, and Offered the cost
+	// types that it has for the network map besides those in use; of many the first.
+	Skipped []string `json:"skipped,omitempty"`
+	Offered []string `json:"offered,omitempty"`
 	// NextLook is when the source is looked at next.
 	NextLook *time.Time `json:"next_look,omitempty"`
 	// FromSpool is true as long as the maps in force are the spool's and the source
@@ -372,6 +376,7 @@ func (a *App) describeSource(at *attached) sourceBody {
 		body.Server = s.Origin
 	}
 	body.PassedOver, body.SpoolError = oneLine(s.PassedOver), oneLine(s.SpoolErr)
+	body.Skipped, body.Offered = s.Skipped, s.Offered
 	body.BeyondOnly = a.router.Beyond(at.Name)
 	if in := a.router.Incoming(at.Name); in.Maps != nil {
 		body.Incoming = &incomingBody{in.Maps.Network.Tag(), in.Share, moment(in.Ramp.Since), moment(in.Ramp.Since.Add(in.Ramp.Over))}

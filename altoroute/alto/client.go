@@ -121,6 +121,10 @@ func (e *StatusError) Error() string {
 	if e.Document != nil {
 		text = e.Document.Error() // has the status
 	}
+	switch e.Status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		text += ", a redirect that names no URL" // else it was followed
+	}
 	isKnown := func(scheme string) bool { return strings.EqualFold(scheme, string(e.Known)) }
 	asks := quote(strings.Join(e.Schemes, ", "))
 	switch {
@@ -235,7 +239,7 @@ func (c *Client) send(ctx context.Context, r *request) (*Response, error) {
 			err = cause
 		}
 		end(errClosed)
-		return nil, redirectedTo(err, r.url)
+		return nil, redirectedTo(c.explain(err), r.url)
 	}
 	if notModified(answer, r.known) {
 		_ = answer.Body.Close()

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net"
 	"net/http"
@@ -170,6 +171,44 @@ func displayURL(u *url.URL) string {
 	shown := *u
 	shown.User = nil
 	return shown.String()
+}
+
+// explain says more of an error of net/http, where that says little.
+func (c *Client) explain(err error) error {
+	wrapped := new(url.Error)
+	if !errors.As(err, &wrapped) {
+		return err
+	}
+	switch {
+	case errors.Is(wrapped.Err, io.EOF):
+		wrapped.Err = fmt.Errorf("the server closed the connection without an answer: %w", wrapped.Err)
+	case strings.Contains(wrapped.Err.Error(), "timeout awaiting response headers"): // of HTTP/1.1 or HTTP/2, not exported
+		at, parseErr := url.Parse(wrapped.URL)
+		if parseErr != nil {
+			break
+		}
+		if after := headerTimeout(c.client(at).Transport, at); after > 0 {
+			wrapped.Err = fmt.Errorf("the answer did not begin within %s: %w", after, wrapped.Err)
+		}
+	}
+	return err
+}
+
+// headerTimeout returns how long a transport waits for an answer to begin; 0 where that is
+// not known.
+func headerTimeout(t http.RoundTripper, to *url.URL) time.Duration {
+	switch t := t.(type) {
+	case *http.Transport:
+		return t.ResponseHeaderTimeout
+	case *originGuard:
+		return headerTimeout(t.next, to)
+	case *OriginTransport:
+		if ofOrigin(t.For, to) != nil {
+			return headerTimeout(t.Own, to)
+		}
+		return headerTimeout(t.Other, to)
+	}
+	return 0
 }
 
 // redirectedTo is withoutURL of an error on the way, with the URL where a redirect had

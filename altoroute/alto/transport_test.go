@@ -190,3 +190,39 @@ func TestErrorBehindARedirect(t *testing.T) {
 	_, err := new(alto.Client).Get(t.Context(), mustURL(server.URL+"/here"), alto.MediaTypeNetworkMap, alto.Validators{})
 	checkError(t, "redirect", err, server.URL+"/here: redirected to "+untrusted.URL+"/there: ")
 }
+
+// What net/http says little of is told in words.
+func TestThinErrors(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/closes":
+			panic(http.ErrAbortHandler)
+		case "/hangs":
+			<-r.Context().Done()
+		default:
+			w.WriteHeader(http.StatusFound)
+		}
+	}))
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	transport := alto.NewTransport()
+	transport.ResponseHeaderTimeout = 50 * time.Millisecond
+	t.Cleanup(transport.CloseIdleConnections)
+	for path, want := range map[string]string{
+		"/closes": "the server closed the connection without an answer: EOF",
+		"/hangs":  "the answer did not begin within 50ms: net/http: timeout awaiting response headers",
+		"/moved":  "the answer has status 302 Found, a redirect that names no URL",
+	} {
+		for _, next := range []http.RoundTripper{transport, &alto.OriginTransport{Own: alto.NewTransport(), Other: transport}} {
+			c := alto.Client{HTTP: &http.Client{Transport: next}}
+			u, err := url.Parse(server.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Get(t.Context(), u, alto.MediaTypeDirectory, alto.Validators{})
+			if err == nil || err.Error() != "GET "+u.String()+": "+want {
+				t.Errorf("error %v, want %s", err, want)
+			}
+		}
+	}
+}

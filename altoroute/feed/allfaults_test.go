@@ -69,7 +69,7 @@ func meetFault(t *testing.T, fault *altotest.Fault, path string) {
 		s.wants("1 num1", Stale, server.URL+path)
 	}
 	status := s.Status()
-	if s.Maps() != before || s.times() != 1 || status.Held != nil || h.kinds() != "updated 1, stale 1" {
+	if s.Maps() != before || s.times() != 1 || status.Held != nil || h.kinds() != "updated 1" {
 		t.Errorf("told %d times, held %v", s.times(), status.Held)
 	}
 	counted := uint64(0)

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -37,7 +38,9 @@ type document struct {
 	sum       spool.Sum // of that content
 	dependsOn altoroute.VersionTag
 	network   *altoroute.NetworkMap
+	lacks     string // the addresses that it need not cover
 	costs     *altoroute.CostMap
+	waits     error                 // why the cost map that was just read waits for another network map
 	refused   error                 // why the present content cannot be used
 	refusedBy *altoroute.NetworkMap // that a cost map was read with then
 	content   spool.Content         // in the spool, if there is one
@@ -62,6 +65,7 @@ var errUnchanged = errors.New("unchanged")
 // where the opener can tell a change without reading.
 func (d *document) read(ctx context.Context, conditional bool, parse func(io.Reader) error) error {
 	start, reads := time.Now(), d.status.Reads
+	d.waits = nil
 	err := d.readContent(ctx, conditional && (d.seen || d.refused != nil), parse, start)
 	var bytes int64
 	if d.status.Reads > reads {
@@ -188,6 +192,9 @@ func (d *document) log(err error, bytes int64, duration time.Duration) {
 	switch {
 	case errors.Is(err, errUnchanged):
 		to.LogAttrs(ctx, slog.LevelDebug, "document fetched", attrs...)
+	case err == nil && d.waits != nil:
+		attrs = append(attrs, slog.String("reason", string(Mismatch)), slog.Any("error", d.waits))
+		to.LogAttrs(ctx, slog.LevelInfo, "document not taken", attrs...)
 	case err == nil:
 		to.LogAttrs(ctx, slog.LevelInfo, "document fetched", attrs...)
 	default:
@@ -207,7 +214,7 @@ func (d *document) readNetworkMap(ctx context.Context) (*altoroute.NetworkMap, [
 	var read *altoroute.NetworkMap
 	before, known := d.sum, d.network != nil
 	err := d.read(ctx, true, func(r io.Reader) error {
-		var b altoroute.NetworkMapBuilder
+		var b coverageBuilder
 		info, err := alto.ReadNetworkMap(r, &b)
 		if err != nil {
 			return err
@@ -221,7 +228,7 @@ func (d *document) readNetworkMap(ctx context.Context) (*altoroute.NetworkMap, [
 		if id := d.status.ResourceID; id != "" && id != info.VersionTag.ResourceID {
 			return fmt.Errorf("meta/vtag/resource-id is %q, but in the directory the map is %q (RFC 7285 §10.3)", info.VersionTag.ResourceID, id)
 		}
-		d.status.Tag = altoroute.VersionTag(info.VersionTag)
+		d.status.Tag, d.lacks = altoroute.VersionTag(info.VersionTag), b.lacks()
 		read, err = b.Build(d.status.Tag)
 		return err
 	})
@@ -235,6 +242,35 @@ func (d *document) readNetworkMap(ctx context.Context) (*altoroute.NetworkMap, [
 	}
 	d.network = read
 	return d.network, warnings, nil
+}
+
+// A coverageBuilder sees besides whether there is a prefix for all other addresses.
+type coverageBuilder struct {
+	altoroute.NetworkMapBuilder
+	all4, all6 bool
+}
+
+// Prefix implements [alto.NetworkMapSink].
+func (b *coverageBuilder) Prefix(p netip.Prefix) error {
+	if p.Bits() == 0 {
+		b.all4, b.all6 = b.all4 || p.Addr().Is4(), b.all6 || p.Addr().Is6()
+	}
+	return b.NetworkMapBuilder.Prefix(p)
+}
+
+// lacks says what is missing of a network map that is complete (RFC 7285 §5.3); empty is
+// nothing.
+func (b *coverageBuilder) lacks() string {
+	which := "0.0.0.0/0 and ::/0"
+	switch {
+	case b.all4 && b.all6:
+		return ""
+	case b.all4:
+		which = "::/0"
+	case b.all6:
+		which = "0.0.0.0/0"
+	}
+	return "no PID has " + which + ": clients that no other prefix covers are placed by other means, if at all"
 }
 
 // readCostMap returns the cost map with the given rows of the given network
@@ -255,7 +291,7 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 		if err != nil {
 			return err
 		}
-		if p := d.promised; p != nil && (p.Mode != info.CostType.Mode || p.Metric != info.CostType.Metric) {
+		if p := d.promised; p != nil && !p.Same(info.CostType) {
 			return fmt.Errorf("meta/cost-type: the costs are %s, the directory promised %s", info.CostType, *p)
 		}
 		dependsOn = altoroute.VersionTag(info.DependentVersionTag)
@@ -268,7 +304,7 @@ func (d *document) readCostMap(ctx context.Context, network *altoroute.NetworkMa
 		}, dependsOn, info.Pairs)
 		if _, ok := errors.AsType[*altoroute.TagMismatchError](err); ok {
 			// A good document that waits for its network map.
-			read, err = nil, nil
+			read, err, d.waits = nil, nil, err
 		} else if n, first := b.Unknown(); n > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s: costs from %d PIDs that the network map does not have were ignored; the first is %q", d.name, n, first))
 		}

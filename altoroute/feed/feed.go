@@ -43,7 +43,8 @@ type Config struct {
 	// its answers are fresh. Zero is DefaultFileRefresh or DefaultServerRefresh, the
 	// latter within MinRefresh and MaxRefresh.
 	Refresh time.Duration
-	// MinRefresh and MaxRefresh bound what a server says. Zero is DefaultMinRefresh
+	// MinRefresh and MaxRefresh bound what a server says of how long its answers are
+	// fresh, and how long it is until the next look. Zero is DefaultMinRefresh
 	// and DefaultMaxRefresh, or Refresh where that is beyond.
 	MinRefresh, MaxRefresh time.Duration
 	// Expire is for how long after the last contact the last good set serves. Zero
@@ -75,7 +76,8 @@ const (
 	// firstRetry is the wait after a first failure to reach a server. It
 	// doubles with each further one, up to Refresh.
 	firstRetry = time.Second
-	// maxRetryAfter bounds what a server asks for (RFC 7285 §8.5.3).
+	// maxRetryAfter bounds what a server asks for (RFC 7285 §8.5.3). Either is made
+	// longer by up to a tenth by chance, and never shorter.
 	maxRetryAfter = time.Hour
 )
 
@@ -88,14 +90,15 @@ type Feed struct {
 	// Where several of the three locks are held, they are taken in this order: cycle,
 	// publishing, mu.
 
-	cycle    sync.Mutex   // held while documents are read and a set is put together
-	at       int          // the origin in use
-	tryAt    time.Time    // when to try those again that are preferred to it
-	failures int          // of all origins, in a row
-	stored   *set         // the newest one in the spool, or that could not be written there
-	others   spool.Others // that are in the spool with it
-	storedAt time.Time    // when that was tried last
-	againAt  time.Time    // when what the spool had lost was last asked for again
+	cycle     sync.Mutex   // held while documents are read and a set is put together
+	at        int          // the origin in use
+	tryAt     time.Time    // when to try those again that are preferred to it
+	failures  int          // of all origins, in a row
+	toldLacks bool         // that a network map does not cover all addresses
+	stored    *set         // the newest one in the spool, or that could not be written there
+	others    spool.Others // that are in the spool with it
+	storedAt  time.Time    // when that was tried last
+	againAt   time.Time    // when what the spool had lost was last asked for again
 
 	publishing sync.Mutex // held while watchers are told, in order, one at a time
 	watchers   []*watching
@@ -103,13 +106,14 @@ type Feed struct {
 	mu     sync.Mutex // guards what follows
 	status Status
 	passed time.Time // up to when what happens by time alone has happened
-	told   string    // what was logged last: a fault that lasts is logged once
-	// outage is what was logged of why there was no answer, since there was one: what
-	// comes and goes is logged once.
-	outage map[string]bool
+	told   faults    // of the source as a whole
+	lost   time.Time // since when the source has not been in order; zero where it is
+	isLost bool      // that was told
 	// The set in force, the one that it gives way to by a ramp, and the one that is
 	// held; nil where there is none.
 	base, incoming, held *set
+	// The sets before the newest that this Feed has had, by their content.
+	past []spool.NotInForce
 	// What was put aside by hand; nil where there is none.
 	aside *spool.NotInForce
 	// What was coming in and what was held before this Feed was, until the source is
@@ -138,13 +142,17 @@ type origin interface {
 	costMaps(network *altoroute.NetworkMap, rows []string) ([]*document, error)
 	// all returns every document known so far, for the status.
 	all() []*document
+	// remarks are Status.Skipped and Status.Offered.
+	remarks() (skipped, offered []string)
 }
 
 // A triedOrigin is an origin and how reading it went.
 type triedOrigin struct {
 	origin
-	failures  int       // in a row
-	err       error     // of the last time
+	failures  int   // in a row
+	err       error // of the last time
+	tried     bool  // by this look
+	told      faults
 	notBefore time.Time // when it may be asked again by what it has said (RFC 7285 §8.5.3)
 }
 
@@ -172,7 +180,7 @@ func New(cfg Config) (*Feed, error) {
 		f.status.Kind = "files"
 		f.cfg.Refresh = cmp.Or(cfg.Refresh, DefaultFileRefresh)
 	}
-	f.status.Refusals, f.outage = make(map[Refusal]uint64), make(map[string]bool)
+	f.status.Refusals = make(map[Refusal]uint64)
 	f.status.Origin, f.status.Server = f.origins[0].name(), 1
 	return f, nil
 }

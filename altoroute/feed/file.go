@@ -38,6 +38,8 @@ func (o *fileOrigin) costMaps(*altoroute.NetworkMap, []string) ([]*document, err
 
 func (o *fileOrigin) all() []*document { return o.docs }
 
+func (o *fileOrigin) remarks() (skipped, offered []string) { return nil, nil }
+
 // fileOpener opens a local file. Whether it has changed is told by a stat each
 // time it is looked at.
 type fileOpener struct {

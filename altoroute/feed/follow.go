@@ -13,6 +13,8 @@ import (
 // Start begins to follow the source until Stop. It returns at once. A Feed is
 // started once; further calls do nothing.
 func (f *Feed) Start() {
+	var events []Event
+	defer func() { f.notify(events) }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stop != nil {
@@ -25,7 +27,11 @@ func (f *Feed) Start() {
 	if f.local() {
 		wait = f.cfg.Refresh // Watch has read them
 	}
-	f.status.Next = time.Now().Add(wait)
+	now := time.Now()
+	f.status.Next = now.Add(wait)
+	if f.status.Expired { // those of the spool
+		events = append(events, f.stale(f.tooOld(now)))
+	}
 	go f.follow(ctx, wait)
 }
 
@@ -100,7 +106,7 @@ func (f *Feed) schedule(now time.Time, err error) {
 	case f.local():
 	case err == nil:
 		wait = f.fresh(now)
-		wait += upTo(wait / 10)
+		wait = min(wait+upTo(wait/10), max(f.cfg.MaxRefresh, f.cfg.MinRefresh))
 	default:
 		wait = f.retry(now)
 	}
@@ -131,7 +137,7 @@ func (f *Feed) wait(now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	wait := f.status.Next.Sub(now)
-	for _, at := range []time.Time{f.heldUntil(), f.settled(), f.status.expires(f.cfg.Expire)} {
+	for _, at := range []time.Time{f.heldUntil(), f.settled(), f.status.expires(f.cfg.Expire), f.staleFrom()} {
 		if at.After(f.passed) {
 			wait = min(wait, at.Sub(now))
 		}

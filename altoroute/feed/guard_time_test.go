@@ -167,7 +167,7 @@ func TestHeldAreReplacedAllTheTime(t *testing.T) {
 		h.kinds()
 		w.set(true)
 		s.wants("1 num1", Stale, "no route to host")
-		if got := s.Status(); version(got.Incoming) != "13 num2" || got.Held != nil || h.kinds() != "stale 1, updated 13" {
+		if got := s.Status(); version(got.Incoming) != "13 num2" || got.Held != nil || h.kinds() != "updated 13" {
 			t.Errorf("coming in is %s", version(got.Incoming))
 		}
 	})

@@ -30,7 +30,7 @@ func (f *Feed) Release() error {
 		return errNothingHeld
 	}
 	f.held, f.status.Held = nil, nil
-	f.incoming, f.status.Ramp = nil, altoroute.Ramp{} // not in the place of one that comes in by degrees
+	f.dropIncoming() // not in the place of one that comes in by degrees
 	events := f.letIn(held, altoroute.Ramp{}, now)
 	f.mu.Unlock()
 	f.notify(events)
@@ -70,7 +70,6 @@ type Version struct {
 
 // errNoSpool is why there is nothing to go back to.
 var errNoSpool = errors.New("the source has no spool: no version is kept")
-
 
 // Versions returns the sets on disk, newest first.
 func (f *Feed) Versions() []Version {
@@ -163,7 +162,7 @@ func (f *Feed) PutBack(sequence uint64) error {
 	f.mu.Lock()
 	aside := f.sourceHas(now)
 	f.held, f.status.Held = nil, nil
-	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
+	f.dropIncoming()
 	events := f.letIn(made, altoroute.Ramp{}, now)
 	if aside != nil && !made.matches(aside) {
 		f.aside = aside

@@ -80,9 +80,11 @@ func (f *Feed) admit(made *set, now time.Time) {
 		f.unhold("the source has what is coming in")
 	case is == isBase:
 		f.unhold("the source has what is in force")
-		f.incoming, f.status.Ramp = nil, altoroute.Ramp{} // it thought better of it
+		f.dropIncoming() // it thought better of it
 		f.base.confirm(made)
-		f.aside = nil
+		if f.at == 0 { // one that stands in may lag behind what was put aside
+			f.aside = nil
+		}
 	case was != isNew: // until something was done by hand just now: the next look tells
 	case len(reasons) > 0:
 		events = f.hold(made, reasons, shift, now)
@@ -147,8 +149,12 @@ func (f *Feed) hold(made *set, reasons []string, shift altoroute.Shift, now time
 	if !held.Until.IsZero() {
 		until = held.Until.Format(time.RFC3339)
 	}
-	f.cfg.Logger.Warn("maps held, the last good ones stay in force", slog.String("source", f.cfg.Name),
-		slog.String("tag", tag.Tag), slog.String("reasons", why), slog.String("until", until))
+	attrs := []any{slog.String("source", f.cfg.Name), slog.String("tag", tag.Tag), slog.String("reasons", why), slog.String("until", until)}
+	if made.matches(f.before.held) { // it was told before a restart
+		f.cfg.Logger.Info("maps are still held", attrs...)
+		return nil
+	}
+	f.cfg.Logger.Warn("maps held, the last good ones stay in force", attrs...)
 	return []Event{{Kind: MapHeld, Source: f.cfg.Name, Tag: tag, Reason: why}}
 }
 
@@ -192,6 +198,7 @@ func (f *Feed) unhold(why string) {
 // takes that one's place, as far as that has come. f.mu must be held.
 func (f *Feed) letIn(s *set, ramp altoroute.Ramp, now time.Time) []Event {
 	f.settle(now)
+	f.leave(f.newest(), s)
 	switch {
 	case f.incoming != nil:
 		f.incoming = s
@@ -228,13 +235,18 @@ func (f *Feed) settle(now time.Time) {
 // endRamp has what is coming in go no further: it is in force for all content where it has
 // come more than half the way, and for none otherwise.
 func (f *Feed) endRamp(now time.Time) {
-	if f.incoming == nil {
-		return
+	if f.incoming != nil && 2*now.Sub(f.status.Ramp.Since) > f.status.Ramp.Over {
+		f.base, f.incoming, f.status.Ramp = f.incoming, nil, altoroute.Ramp{}
 	}
-	if 2*now.Sub(f.status.Ramp.Since) > f.status.Ramp.Over {
-		f.base = f.incoming
+	f.dropIncoming()
+}
+
+// dropIncoming has what is coming in be in force for no content. f.mu must be held.
+func (f *Feed) dropIncoming() {
+	if f.incoming != nil {
+		f.leave(f.incoming, f.base)
+		f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
 	}
-	f.incoming, f.status.Ramp = nil, altoroute.Ramp{}
 }
 
 // pass does what happens by time alone: a set that was held long enough is let in, one
@@ -254,12 +266,38 @@ func (f *Feed) pass(now time.Time) {
 	}
 	expires := f.status.expires(f.cfg.Expire)
 	expired := f.base != nil && !expires.IsZero() && !now.Before(expires)
-	if expired && !f.status.Expired {
-		why := fmt.Sprintf("the last contact was %s ago", now.Sub(f.status.LastContact).Round(time.Second))
+	stale := f.staleFrom()
+	switch {
+	case expired && !f.status.Expired:
+		why := f.tooOld(now)
 		f.cfg.Logger.Error("maps are too old and not used any more", slog.String("source", f.cfg.Name), slog.String("reason", why))
-		events = append(events, Event{Kind: MapStale, Source: f.cfg.Name, Tag: f.base.maps.Network.Tag(), Reason: why})
+		if f.stop != nil { // else Start tells
+			events = append(events, f.stale(why))
+		}
+	case !expired && !stale.IsZero() && !now.Before(stale):
+		f.isLost = true
+		f.cfg.Logger.Error("maps are stale", slog.String("source", f.cfg.Name), slog.Time("last_contact", f.status.LastContact), slog.Any("error", f.status.Err))
+		events = append(events, f.stale(f.status.Err.Error()))
 	}
 	f.status.Expired = expired
+}
+
+// staleFrom returns when it is to be told that the source is not in order; zero where it
+// is, or that was told. f.mu must be held.
+func (f *Feed) staleFrom() time.Time {
+	if f.base == nil || f.status.Err == nil || f.isLost {
+		return time.Time{}
+	}
+	return f.lost.Add(f.cfg.Refresh)
+}
+
+// stale is the event that the set in force is stale, for a reason.
+func (f *Feed) stale(why string) Event {
+	return Event{Kind: MapStale, Source: f.cfg.Name, Tag: f.base.maps.Network.Tag(), Reason: why}
+}
+
+func (f *Feed) tooOld(now time.Time) string {
+	return fmt.Sprintf("the last contact was %s ago", now.Sub(f.status.LastContact).Round(time.Second))
 }
 
 // heldUntil returns when the set that is held is let in by itself; zero is never.

@@ -6,6 +6,7 @@ package feed
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,12 +35,12 @@ func (f *Feed) recall(fault error) {
 		others = sets[0].Others // also where its own documents are damaged
 	}
 	for _, err := range unusable {
-		f.cfg.Logger.Error("the spool cannot be used whole", source, slog.Any("error", err))
+		f.reportDamage(err)
 	}
 	for _, s := range sets {
 		made, err := f.load(s)
 		if err != nil {
-			f.cfg.Logger.Error("the spool cannot be used whole", source, slog.Any("error", err))
+			f.reportDamage(err)
 			continue
 		}
 		// As old as its oldest part.
@@ -59,6 +60,17 @@ func (f *Feed) recall(fault error) {
 	}
 }
 
+// reportDamage tells that something in the spool cannot be used, until a set is stored
+// there. That it is of another source is no damage.
+func (f *Feed) reportDamage(err error) {
+	f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !errors.Is(err, spool.ErrOtherSource) {
+		f.status.SpoolErr = errors.Join(f.status.SpoolErr, err)
+	}
+}
+
 // loadOther reads one of the others of a set of the spool; nil where it is not at hand.
 func (f *Feed) loadOther(of *spool.Set, x *spool.NotInForce) *set {
 	if x == nil || len(x.Documents) == 0 {
@@ -66,7 +78,7 @@ func (f *Feed) loadOther(of *spool.Set, x *spool.NotInForce) *set {
 	}
 	made, err := f.load(&spool.Set{Sequence: of.Sequence, Documents: x.Documents})
 	if err != nil {
-		f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
+		f.reportDamage(err)
 		return nil
 	}
 	return made
@@ -84,7 +96,7 @@ func (f *Feed) begin(made *set, since, contact time.Time, others spool.Others, i
 	}
 	f.adopt(cmp.Or(incoming, made))
 	f.stored, f.others, f.base = made, others, made
-	f.status.Spooled, f.status.Since, f.status.LastContact = true, since, contact
+	f.status.Spooled, f.status.Since, f.status.LastContact, f.lost = true, since, contact, contact
 	f.resume(others)
 	if incoming != nil {
 		f.incoming, f.status.Ramp = incoming, altoroute.Ramp{Since: others.Incoming.Since, Over: others.Incoming.Over}
@@ -108,6 +120,7 @@ func (f *Feed) Inherit(from *Feed) {
 	from.mu.Lock()
 	from.settle(time.Now())
 	base, incoming, held, others, was := from.base.handOver(), from.incoming.handOver(), from.held.handOver(), from.notInForce(), from.status
+	lost, isLost := from.lost, from.isLost
 	from.mu.Unlock()
 	if base == nil {
 		return
@@ -116,7 +129,7 @@ func (f *Feed) Inherit(from *Feed) {
 	f.adopt(cmp.Or(incoming, base))
 	f.cycle.Unlock()
 	f.mu.Lock()
-	f.base, f.incoming, f.held = base, incoming, held
+	f.base, f.incoming, f.held, f.lost, f.isLost = base, incoming, held, lost, isLost
 	f.status.Since, f.status.LastContact, f.status.Ramp = was.Since, was.LastContact, was.Ramp
 	f.status.Err, f.status.Spooled = was.Err, was.Spooled
 	if held != nil {
@@ -201,7 +214,7 @@ func (f *Feed) widen() {
 		}
 		costs, _, err := f.document(&d).readCostMap(context.Background(), network, rows)
 		if err != nil {
-			f.cfg.Logger.Error("the spool cannot be used whole", slog.String("source", f.cfg.Name), slog.Any("error", err))
+			f.reportDamage(err)
 			return
 		}
 		maps.Costs = append(maps.Costs, costs)

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,100 +33,6 @@ func (f *Feed) refresh(ctx context.Context) error {
 		f.admit(made, start)
 	}
 	return err
-}
-
-// assemble reads the documents that have changed and puts a set together: of the server
-// in use or, where that fails, of the next one that is in order. What they have said of
-// when to ask counts unless it is forced.
-func (f *Feed) assemble(ctx context.Context, now time.Time, forced bool) (*set, error) {
-	var first error
-	for _, at := range f.order(now) {
-		o := f.origins[at]
-		if forced {
-			for _, d := range o.all() {
-				d.askAgain()
-			}
-			o.notBefore = time.Time{}
-		}
-		made, err := f.tryOrigin(ctx, o, now)
-		switch {
-		case err == nil:
-			f.use(at, now)
-			f.failures = 0
-			return made, nil
-		case ctx.Err() != nil:
-			return nil, err
-		case first == nil:
-			first = err
-		default:
-			first = &alsoError{first, err}
-		}
-	}
-	f.failures++
-	return nil, first
-}
-
-// tryOrigin puts a set of one origin together, unless it wants to be left alone.
-func (f *Feed) tryOrigin(ctx context.Context, o *triedOrigin, now time.Time) (*set, error) {
-	if now.Before(o.notBefore) {
-		return nil, o.err
-	}
-	made, err := f.readOrRetry(ctx, o)
-	if ctx.Err() != nil {
-		return nil, err // stopped: says nothing of the origin
-	}
-	o.err, o.notBefore = err, time.Time{}
-	if err == nil {
-		o.failures = 0
-		return made, nil
-	}
-	o.failures++
-	if refused, ok := errors.AsType[*alto.StatusError](err); ok && refused.RetryAfter > 0 {
-		after := min(refused.RetryAfter, maxRetryAfter)
-		o.notBefore = now.Add(after + upTo(after/10))
-	}
-	return nil, err
-}
-
-// An alsoError is a fault of a server, and one of the server that was to stand in.
-type alsoError struct{ first, also error }
-
-func (e *alsoError) Error() string   { return e.first.Error() + "; " + e.also.Error() }
-func (e *alsoError) Unwrap() []error { return []error{e.first, e.also} }
-
-// returnAfter is how long another server than the first is used before those before
-// it are tried again: one that comes and goes must not have the maps come and go.
-const returnAfter = 10 * time.Minute
-
-// order returns the origins in the order in which they are to be tried.
-func (f *Feed) order(now time.Time) []int {
-	order := []int{f.at}
-	if f.at > 0 && !now.Before(f.tryAt) {
-		f.tryAt = now.Add(returnAfter)
-		order = nil
-	}
-	for at := range f.origins {
-		if !slices.Contains(order, at) {
-			order = append(order, at)
-		}
-	}
-	return order
-}
-
-// use notes which origin is used.
-func (f *Feed) use(at int, now time.Time) {
-	if at == f.at {
-		return
-	}
-	attrs := []any{slog.String("source", f.cfg.Name), slog.String("server", f.origins[at].name()), slog.String("before", f.origins[f.at].name())}
-	if at > f.at {
-		attrs = append(attrs, slog.Any("error", f.origins[f.at].err))
-	}
-	f.cfg.Logger.Warn("another server of the source is used", attrs...)
-	f.at, f.tryAt = at, now.Add(returnAfter)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.status.Origin = f.origins[at].name()
 }
 
 // readAgainAfter is how often a fault of the content must be seen in a row for all of it
@@ -159,6 +64,10 @@ func (f *Feed) readOrRetry(ctx context.Context, o *triedOrigin) (*set, error) {
 		return nil, err
 	}
 	made, err = f.readSet(ctx, o)
+	if reason == Mismatch && refusalOf(err) == Mismatch && server.avoidsFilter(err) { // it did not move
+		avoids = true
+		made, err = f.readSet(ctx, o)
+	}
 	if avoids && err != nil {
 		server.wholeUntil = time.Time{} // the whole one is no better
 	}
@@ -175,6 +84,10 @@ func (f *Feed) readSet(ctx context.Context, o origin) (*set, error) {
 	f.warn(warnings)
 	if err != nil {
 		return nil, err
+	}
+	if lacks := networkDoc.lacks; lacks != "" && networkDoc.server != nil && !f.toldLacks {
+		f.toldLacks = true // as it may be meant so
+		f.cfg.Logger.Info("map has oddities", slog.String("source", f.cfg.Name), slog.String("oddity", networkDoc.name+": "+lacks))
 	}
 	rows := f.rows(network)
 	costDocs, err := o.costMaps(network, rows)
@@ -220,7 +133,7 @@ func (f *Feed) warn(warnings []string) {
 func (f *Feed) rankFirst(s *set) error {
 	want, costs, docs := f.cfg.Cost, s.maps.Costs, s.docs[1:]
 	for i, c := range costs {
-		if info := c.Info(); (want.Metric == "" || info.Metric == want.Metric) && (want.Mode == "" || info.Mode == want.Mode) {
+		if is := costType(c.Info()); is.Same(alto.CostType{Mode: cmp.Or(want.Mode, is.Mode), Metric: cmp.Or(want.Metric, is.Metric)}) {
 			ranking, doc := costs[i], docs[i]
 			copy(costs[1:i+1], costs[:i])
 			copy(docs[1:i+1], docs[:i])
@@ -236,6 +149,10 @@ func (f *Feed) rankFirst(s *set) error {
 		Document: "cost", Reason: Invalid, // the option that cannot be met
 		Err: fmt.Errorf("no cost map is of %s; there is %s", costName(want), strings.Join(have, ", ")),
 	}
+}
+
+func costType(info altoroute.CostInfo) alto.CostType {
+	return alto.CostType{Mode: info.Mode, Metric: info.Metric}
 }
 
 // costName names a cost type as errors do, either part of which may be open.
@@ -268,8 +185,35 @@ func (f *Feed) sameness(err error) string {
 
 var digits = regexp.MustCompile(`[0-9][0-9.:+-]*`)
 
+// faults are those that were told of: one that lasts is told once.
+type faults struct {
+	last string
+	// outage is what was told of why there was no answer, since there was one: what
+	// comes and goes is told once.
+	outage map[string]bool
+}
+
 // maxOutage is how many causes of one outage are told.
 const maxOutage = 15
+
+// isNew reports whether a fault is to be told, and remembers that it was.
+func (t *faults) isNew(fault string, ofContent bool) bool {
+	if fault == t.last || t.outage[fault] {
+		return false
+	}
+	t.last = fault
+	if ofContent {
+		return true
+	}
+	if len(t.outage) >= maxOutage {
+		return false
+	}
+	if t.outage == nil {
+		t.outage = make(map[string]bool)
+	}
+	t.outage[fault] = true
+	return true
+}
 
 // tell logs why maps were refused. What is wrong with local files before the
 // feed is started is Watch's to tell: its caller refuses to start with it. f.mu must be
@@ -282,6 +226,8 @@ func (f *Feed) tell(err error, haveMaps bool) {
 		f.cfg.Logger.Error("maps refused, the last good ones are too old to be used", source, fault)
 	case !haveMaps:
 		f.cfg.Logger.Error("no maps yet", source, fault)
+	case !f.local() && !refusalOf(err).ofContent() && !f.isLost: // it may be back in a moment
+		f.cfg.Logger.Warn("maps refused, the last good ones stay in force", source, fault)
 	case refusalOf(err) == Mismatch: // as while one of two files has been replaced
 		f.cfg.Logger.Warn("maps refused, the last good ones stay in force", source, fault)
 	default:
@@ -291,9 +237,9 @@ func (f *Feed) tell(err error, haveMaps bool) {
 
 // recovered notes that the source is in order. f.mu must be held.
 func (f *Feed) recovered(now time.Time) {
-	clear(f.outage)
-	if f.told != "" {
-		f.told = ""
+	was := f.told.last
+	f.told, f.lost, f.isLost = faults{}, time.Time{}, false
+	if was != "" {
 		f.cfg.Logger.Info("source recovered", slog.String("source", f.cfg.Name))
 	}
 	f.status.Err, f.status.LastContact, f.status.Spooled = nil, now, false
@@ -301,40 +247,48 @@ func (f *Feed) recovered(now time.Time) {
 
 // recordLook records that the source was looked at, and what is wrong with it.
 func (f *Feed) recordLook(err error) {
-	var events []Event
-	defer func() { f.notify(events) }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := &f.status
 	s.Attempted = true
 	s.Checks++
 	s.Resources = s.Resources[:0:0] // a reader may hold the old ones
-	s.Server, s.PassedOver = f.at+1, nil
-	for at, o := range f.origins {
+	f.countRefusals(s.Server == f.at+1)
+	s.Server, s.PassedOver = f.at+1, f.passedOver(f.at)
+	for _, o := range f.origins {
 		for _, d := range o.all() {
 			s.Resources = append(s.Resources, d.describe())
 		}
-		if at < f.at {
-			s.PassedOver = errors.Join(s.PassedOver, o.err)
-		}
 	}
+	s.Skipped, s.Offered = f.origins[f.at].remarks()
 	if err == nil {
 		return // admit notes it, at the same moment as what has come
 	}
-	wasGood := s.Err == nil && f.base != nil
 	s.Err = err
-	reason := refusalOf(err)
-	if fault := f.sameness(err); fault != f.told && !f.outage[fault] {
-		f.told = fault
-		if reason.ofContent() || len(f.outage) < maxOutage {
-			s.Refusals[reason]++
-			f.tell(err, f.base != nil)
-			if !reason.ofContent() {
-				f.outage[fault] = true
-			}
-		}
+	if f.lost.IsZero() {
+		f.lost = time.Now()
 	}
-	if wasGood {
-		events = append(events, Event{Kind: MapStale, Source: f.cfg.Name, Tag: f.base.maps.Network.Tag(), Reason: err.Error()})
+	if f.told.isNew(f.sameness(err), refusalOf(err).ofContent()) {
+		f.tell(err, f.base != nil)
+	}
+}
+
+// countRefusals counts what is wrong with each origin that was tried, also where another
+// one is in order. Where that one was in use before, it is logged here. f.mu must be held.
+func (f *Feed) countRefusals(inUseBefore bool) {
+	for at, o := range f.origins {
+		tried := o.tried
+		o.tried = false
+		switch {
+		case o.err == nil:
+			o.told = faults{}
+		case tried && o.told.isNew(f.sameness(o.err), refusalOf(o.err).ofContent()):
+			f.status.Refusals[refusalOf(o.err)]++
+			if at < f.at && inUseBefore {
+				f.cfg.Logger.Warn("a server of the source is passed over", slog.String("source", f.cfg.Name), slog.Any("error", o.err))
+			}
+		case at > f.at && !tried: // not needed any more
+			o.told = faults{}
+		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/altoroute/caddy-alto/altoroute"
+	"github.com/altoroute/caddy-alto/altoroute/alto"
 	"github.com/altoroute/caddy-alto/altoroute/altotest"
 )
 
@@ -47,7 +49,11 @@ func TestFreshness(t *testing.T) {
 				synctest.Wait()
 				w.gaps()
 				passes(time.Duration(4.5 * float64(test.seconds) * float64(time.Second)))
-				about(t, w.gaps(), slices.Repeat([]int{test.seconds}, 4)...)
+				gaps := w.gaps()
+				about(t, gaps, slices.Repeat([]int{test.seconds}, 4)...)
+				if most := s.cfg.MaxRefresh; slices.Max(gaps) > most {
+					t.Errorf("waited %v, want at most %v", slices.Max(gaps), most)
+				}
 				if got, want := w.server.Count(costPath), (altotest.Count{Requests: 6, NotModified: 5}); got != want {
 					t.Errorf("asked %+v, want %+v", got, want)
 				}
@@ -107,6 +113,27 @@ func TestRetryAfter(t *testing.T) {
 			s.Stop()
 		})
 	}
+}
+
+// A nested directory that is needed has a wish too.
+func TestRetryAfterOfANestedDirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, _ := unwired(t, Config{})
+		w.server.Publish(nested("2", 2))
+		w.server.Misbehave(nestedPath, altotest.RetryAfter(50*time.Second))
+		s.Start()
+		synctest.Wait()
+		asked := w.server.Count(nestedPath).Requests
+		passes(49 * time.Second)
+		if got := w.server.Count(nestedPath).Requests; got != asked || asked == 0 {
+			t.Errorf("asked %d times, and %d times within 50 seconds", asked, got-asked)
+		}
+		passes(7 * time.Second)
+		if got := w.server.Count(nestedPath).Requests; got != asked+1 {
+			t.Errorf("asked %d times after them", got-asked)
+		}
+		s.Stop()
+	})
 }
 
 var nestedPath = altotest.NestedPath("nested")
@@ -275,5 +302,99 @@ func TestFilterIsBrokenAndSoIsAll(t *testing.T) {
 	s.wants("2 num2", Stale, "503")
 	if got := w.server.Count(costPath).Requests; got != asked {
 		t.Error("a server that wants to be left alone is asked for the whole cost map")
+	}
+}
+
+// A whole cost map stands in also for a filtered one of another version for good, and for
+// one whose service is down or hangs.
+func TestFilterIsOfNoUse(t *testing.T) {
+	for name, bad := range map[string]altotest.Behavior{
+		"other version": altotest.Of(filtered("9", 9)),
+		"down":          altotest.Status(http.StatusServiceUnavailable),
+		"bad gateway":   altotest.Status(http.StatusBadGateway),
+		"hangs":         altotest.Delay(time.Hour),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s, _ := unwired(t, Config{})
+				w.server.Publish(filtered("2", 2))
+				w.server.Misbehave(filteredPath, bad)
+				s.wants("2 num2", Fresh, "")
+				asked := w.server.Count(filteredPath).Requests
+				s.wants("2 num2", Fresh, "")
+				if got := w.server.Count(filteredPath).Requests; got != asked || asked > 2 {
+					t.Errorf("the filtered one was asked %d times, then %d times", asked, got-asked)
+				}
+			})
+		})
+	}
+}
+
+// A metric with its default operator is the one without (RFC 9439 §3.2), and it is asked
+// for as it is offered.
+func TestMetricsWithTheDefaultOperator(t *testing.T) {
+	for _, test := range []struct{ wanted, offered string }{
+		{"tput", "tput:median"}, {"tput:median", "tput"}, {"bw-residual", "bw-residual:cur"}, {"bw-residual:cur", "bw-residual"},
+	} {
+		offer := alto.CostType{Mode: "numerical", Metric: test.offered}
+		g := filtered("1", 1)
+		g.CostMaps[0].Type = offer
+		for name, of := range map[string]altotest.Guidance{"whole": {}, "filtered": g} {
+			server := altotest.Start(t)
+			of.Default, of.NetworkMaps, of.CostMaps = g.Default, g.NetworkMaps, g.CostMaps
+			if name == "filtered" {
+				of.CostMaps = nil
+			}
+			server.Publish(of)
+			s := follow(t, server, Config{Cost: altoroute.CostInfo{Metric: test.wanted}})
+			s.wants("1 num1", Fresh, "")
+			if m := s.Maps(); m == nil || m.Costs[0].Info().Metric != test.offered {
+				t.Errorf("%s, %s of %s: %v", name, test.wanted, test.offered, version(m))
+			}
+		}
+		d := newFolder(t)
+		d.put("net", networkDocument("1"))
+		d.put("other", costDocument("1", 2, numerical))
+		d.put("cost", costDocument("1", 1, offer))
+		s := watch(t, Config{Files: []string{d.file("net"), d.file("other"), d.file("cost")}, Cost: altoroute.CostInfo{Metric: test.wanted}}, "a")
+		if got := s.Maps().Costs[0].Info().Metric; got != test.offered {
+			t.Errorf("%s of %s: the files rank by %s", test.wanted, test.offered, got)
+		}
+	}
+}
+
+// A network map of a server that leaves addresses without a PID is told of, once.
+func TestNetworkMapCoversAll(t *testing.T) {
+	for what, all := range map[string][]string{"0.0.0.0/0 and ::/0": nil, "::/0": {"0.0.0.0/0"}, "0.0.0.0/0": {"::/0"}, "": {"::/0", "0.0.0.0/0"}} {
+		w, s, _ := unwired(t, Config{})
+		s.log.lines = nil
+		s = s.again("a")
+		for _, tag := range []string{"2", "3"} {
+			g := guidance(tag, 2)
+			g.NetworkMaps[0].PIDs["addressless"] = all
+			w.server.Publish(g)
+			s.wants(tag+" num2", Fresh, "")
+		}
+		want := 1
+		if what == "" {
+			want = 0
+		}
+		if got := s.log.count("oddities", "no PID has"); got != want || want == 1 && s.log.count("INFO", "no PID has "+what+":") != 1 {
+			t.Errorf("%q: said %q", what, s.log.lines)
+		}
+	}
+	_, s := twoFiles(t, "a")
+	if s.log.count("oddities") != 0 {
+		t.Errorf("said %q", s.log.lines)
+	}
+}
+
+// What is refused for its version has the reason in the line of its fetch.
+func TestVersionMismatchIsLogged(t *testing.T) {
+	w, s, _ := unwired(t, Config{})
+	w.server.Misbehave(costPath, altotest.OtherVersion("9"))
+	s.wants("1 num1", Stale, "net@9")
+	if s.log.count("document not taken", costPath, "reason=version_mismatch", "net@9") == 0 {
+		t.Errorf("said %q", s.log.lines)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,11 +28,13 @@ type serverOrigin struct {
 	url         *url.URL
 	directories map[string]*directoryDocument // by URL
 	closure     *alto.Closure
-	unread      []error // nested directories that could not be read, whose last listing counts
-	told        string  // what was logged of it last
+	unread      []error         // nested directories that could not be read, whose last listing counts
+	told        string          // what was logged of it last
+	offered     []alto.CostType // for the network map
 	network     *document
 	costs       []*document
-	wholeUntil  time.Time // until then no filtered cost map is asked for: one has failed
+	most        time.Duration // MaxRefresh, or less by chance: routers that were started together do not ask together
+	wholeUntil  time.Time     // until then no filtered cost map is asked for: one has failed
 }
 
 // A directoryDocument is a document with the directory that was read of it.
@@ -42,12 +45,13 @@ type directoryDocument struct {
 
 func newServerOrigin(cfg *Config, u *url.URL) *serverOrigin {
 	o := &serverOrigin{cfg: cfg, url: u, directories: make(map[string]*directoryDocument)}
+	o.most = cfg.MaxRefresh - upTo(cfg.MaxRefresh/10)
 	o.directory(u)
 	return o
 }
 
 func (o *serverOrigin) document(u *url.URL, mediaType string) *document {
-	opener := &serverOpener{client: &o.cfg.Client, url: u, mediaType: mediaType, least: o.cfg.MinRefresh, most: o.cfg.MaxRefresh}
+	opener := &serverOpener{client: &o.cfg.Client, url: u, mediaType: mediaType, least: o.cfg.MinRefresh, most: o.most}
 	return &document{cfg: o.cfg, name: withoutUser(u), mediaType: mediaType, open: opener, server: opener}
 }
 
@@ -121,7 +125,7 @@ func (o *serverOrigin) networkMap(ctx context.Context) (*document, error) {
 
 // tell logs once what is wrong with the directories.
 func (o *serverOrigin) tell() {
-	faults := slices.Concat(o.unread, o.closure.Skipped, o.closure.Warnings)
+	faults := o.faults()
 	text := fmt.Sprint(faults)
 	if text == o.told {
 		return
@@ -137,19 +141,32 @@ func (o *serverOrigin) tell() {
 const maxTold = 5
 
 // some returns the first of several faults, and how many there are beside.
-func some(faults []error) string {
-	var b strings.Builder
-	for i, fault := range faults {
-		if i == maxTold {
-			fmt.Fprintf(&b, "; and %d more", len(faults)-i)
-			break
+func some(faults []error) string { return strings.Join(someTexts(faults, maxTold), "; ") }
+
+func someTexts[T any](all []T, most int) []string {
+	var texts []string
+	for i, one := range all {
+		if i == most {
+			return append(texts, fmt.Sprintf("and %d more", len(all)-i))
 		}
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(fault.Error())
+		texts = append(texts, fmt.Sprint(one))
 	}
-	return b.String()
+	return texts
+}
+
+// faults are what is not in order of the directories, though they are used.
+func (o *serverOrigin) faults() []error {
+	if o.closure == nil {
+		return nil
+	}
+	return slices.Concat(o.unread, o.closure.Skipped, o.closure.Warnings)
+}
+
+func (o *serverOrigin) remarks() (skipped, offered []string) {
+	unused := slices.DeleteFunc(slices.Clone(o.offered), func(t alto.CostType) bool {
+		return slices.ContainsFunc(o.costs, func(d *document) bool { return d.promised != nil && d.promised.Same(t) })
+	})
+	return someTexts(o.faults(), maxTold), someTexts(unused, maxListed)
 }
 
 // notFound is the fault of an entry that is not there, with those that are not in order:
@@ -157,10 +174,19 @@ func some(faults []error) string {
 func (o *serverOrigin) notFound(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	if faults := slices.Concat(o.unread, o.closure.Skipped); len(faults) > 0 {
-		err = fmt.Errorf("%w; not in order are: %s", err, some(faults))
+		err = &lackError{err.Error(), faults}
 	}
 	return o.directory(o.url).fault(Invalid, err)
 }
+
+// A lackError is that something is not listed, and what may be why.
+type lackError struct {
+	text   string
+	faults []error
+}
+
+func (e *lackError) Error() string   { return e.text + "; not in order are: " + some(e.faults) }
+func (e *lackError) Unwrap() []error { return e.faults }
 
 // readDirectory reads the directory, if it has changed.
 func (d *directoryDocument) readDirectory(ctx context.Context) error {
@@ -203,10 +229,11 @@ const fewRows = 0.25
 func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([]*document, error) {
 	id := o.network.status.ResourceID
 	few := len(rows) > 0 && float64(len(rows)) < fewRows*float64(network.PIDs()) && time.Now().After(o.wholeUntil)
+	o.offered = o.costTypes(id)
 	metric, modes := o.cfg.costTypes()
 	for _, mode := range modes {
-		costType := alto.CostType{Mode: mode, Metric: metric}
-		entries := o.closure.CostMaps(id, costType) // what is fetched whole comes first
+		wanted := alto.CostType{Mode: mode, Metric: metric}
+		entries := o.closure.CostMaps(id, wanted) // what is fetched whole comes first
 		if len(entries) == 0 {
 			continue
 		}
@@ -214,11 +241,12 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 		if i := slices.IndexFunc(entries, func(r alto.Resource) bool { return r.Accepts != "" }); few && i >= 0 {
 			entry = entries[i]
 		}
+		offered := entry.CostTypes[slices.IndexFunc(entry.CostTypes, wanted.Same)]
 		made := o.document(entry.URI, entry.MediaType)
-		made.promised = &costType
+		made.promised = &offered
 		if entry.Accepts != "" {
 			var err error
-			if made.server.filter, err = (alto.CostMapFilter{CostType: costType, Sources: rows}).Body(); err != nil {
+			if made.server.filter, err = (alto.CostMapFilter{CostType: offered, Sources: rows}).Body(); err != nil {
 				return nil, o.directory(o.url).fault(Invalid, err)
 			}
 		}
@@ -231,6 +259,18 @@ func (o *serverOrigin) costMaps(network *altoroute.NetworkMap, rows []string) ([
 	}
 	return nil, o.notFound("there is no cost map of %s for network map %q; the directory has %s",
 		alto.CostType{Metric: metric, Mode: strings.Join(modes, " or ")}, id, o.list(alto.MediaTypeCostMap))
+}
+
+// costTypes returns the cost types that there are for a network map, each once.
+func (o *serverOrigin) costTypes(networkMap string) (types []alto.CostType) {
+	for _, r := range o.closure.OfType(alto.MediaTypeCostMap) {
+		for _, t := range r.CostTypes {
+			if slices.Contains(r.Uses, networkMap) && !slices.ContainsFunc(types, t.Same) {
+				types = append(types, t)
+			}
+		}
+	}
+	return types
 }
 
 // costTypes returns what the cost map of a directory may be of that ranks: the metric,
@@ -252,7 +292,7 @@ func (o *serverOrigin) avoidsFilter(err error) bool {
 	if o.closure == nil || len(o.costs) == 0 || !isOf(err, o.costs[0]) {
 		return false
 	}
-	if reason := refusalOf(err); !reason.ofContent() && reason != OtherType && !refusesFilter(err) {
+	if reason := refusalOf(err); !reason.ofContent() && reason != OtherType && !failsFilter(err) {
 		return false
 	}
 	entries := o.closure.CostMaps(o.network.status.ResourceID, *o.costs[0].promised) // what is fetched whole comes first
@@ -263,18 +303,22 @@ func (o *serverOrigin) avoidsFilter(err error) bool {
 	return true
 }
 
-// refusesFilter reports whether an answer that is no success may be about the filter: not
-// who asks, or how often, or that the server is down.
-func refusesFilter(err error) bool {
+// failsFilter reports whether there is no document because of the filter, or what does
+// the filtering: not because of who asks, or how often.
+func failsFilter(err error) bool {
 	answer, _ := errors.AsType[*alto.StatusError](err)
-	if answer == nil || answer.RetryAfter > 0 {
+	if answer == nil {
+		network, _ := errors.AsType[net.Error](err)
+		return network != nil && network.Timeout()
+	}
+	if answer.RetryAfter > 0 {
 		return false
 	}
 	switch answer.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
 		return false
 	}
-	return answer.Status <= http.StatusNotImplemented
+	return answer.Status <= http.StatusGatewayTimeout
 }
 
 // lacks reports whether a fault is that a map is not where the directory says. It may be
@@ -308,7 +352,7 @@ func (o *serverOrigin) keep(was, made *document, id string) *document {
 	if was == nil || was.status.ResourceID != id {
 		return made
 	}
-	if !was.server.asks(made.server) || made.promised != nil && (was.promised == nil || *was.promised != *made.promised) {
+	if !was.server.asks(made.server) || made.promised != nil && (was.promised == nil || !was.promised.Same(*made.promised)) {
 		return made
 	}
 	return was

@@ -94,7 +94,7 @@ func TestFailover(t *testing.T) {
 		second.set(true)
 		s.wants("2 num2", Stale, "http://first.example/directory")
 		s.wants("2 num2", Stale, "http://second.example/directory")
-		if status := s.Status(); status.Refusals[Unavailable] != 1 || s.log.count("ERROR", "refused", "first.example", "second.example") != 1 {
+		if status := s.Status(); status.Refusals[Unavailable] != 3 || s.log.count("WARN", "maps refused", "first.example", "second.example") != 1 {
 			t.Errorf("counted %v, logged %d times", status.Refusals, s.log.count("refused"))
 		}
 		// The first to be back is used.
@@ -354,7 +354,7 @@ func TestCausesAreTold(t *testing.T) {
 	w.set(true)
 	look() // again
 	refusals := s.Status().Refusals
-	if refusals[Unavailable] != 2 || refusals[NoSuccess] != 2 || refusals[OtherType] != 1 || s.log.count("ERROR", "maps refused") != 5 {
+	if refusals[Unavailable] != 2 || refusals[NoSuccess] != 2 || refusals[OtherType] != 1 || s.log.count("WARN", "maps refused") != 5 {
 		t.Errorf("counted %v, said %q", refusals, s.log.lines)
 	}
 }

@@ -50,9 +50,13 @@ type Status struct {
 	// it is 1. PassedOver is what is wrong with those before it; nil where there are none.
 	Server     int
 	PassedOver error
-	// SpoolErr is why the set in force is not in the spool; nil when it is, or there is
-	// no spool.
+	// SpoolErr is why the set in force is not in the spool, or what in it cannot be used;
+	// nil when it is there, or there is no spool.
 	SpoolErr error
+	// Skipped tells what is left out of the directories of the server in use, or else not
+	// in order there: of many the first, and how many more there are. Offered are the
+	// cost types that there are for the network map besides those in use.
+	Skipped, Offered []string
 	// Attempted is true once a first look has ended, well or not.
 	Attempted bool
 	// Checks counts looks, Updates counts sets that came in force, Holds those that
@@ -103,11 +107,15 @@ func (d *document) describe() ResourceStatus {
 // States of a source.
 const (
 	Fresh = "fresh" // the set in force is what the source has
-	Stale = "stale" // the set in force is an earlier one
+	Stale = "stale" // the set in force may be an earlier one
 	None  = "none"  // there is none
 )
 
-// State returns Fresh, Stale or None.
+// State returns Fresh, Stale or None. It is Fresh where the last look found all in order
+// and what it found is in force, or comes in by a ramp. It is Stale from the first look
+// that fails on, however young the maps are; as long as the set is the spool's and the
+// source has not confirmed it; and while what the source has is held or was put aside. The
+// event MapStale comes later, for who is to be woken up.
 func (s *Status) State() string {
 	switch {
 	case s.Maps == nil:
@@ -144,7 +152,10 @@ type EventKind string
 const (
 	MapUpdated EventKind = "updated" // new ones are in force, or come in by a ramp
 	MapHeld    EventKind = "held"    // new ones are held
-	MapStale   EventKind = "stale"   // those in force are not what the source has any more, or too old
+	// MapStale is that the source has not been in order for longer than Config.Refresh, so
+	// that those in force may not be what it has; or that they are too old to be used. It
+	// comes once for either.
+	MapStale EventKind = "stale"
 )
 
 // An Event is something that has happened to a source's maps.
@@ -180,10 +191,11 @@ const (
 	Duplicate   Refusal = "duplicate_prefix" // one prefix in two PIDs
 	Empty       Refusal = "empty"            // nothing in it
 	Mismatch    Refusal = "version_mismatch" // the cost map is of another version
+	Outdated    Refusal = "outdated"         // a server that stands in lags behind
 )
 
 // Refusals are all reasons.
-var Refusals = [...]Refusal{Unavailable, Untrusted, NoSuccess, OtherType, TooLarge, Invalid, Duplicate, Empty, Mismatch} //nolint:gochecknoglobals // a table
+var Refusals = [...]Refusal{Unavailable, Untrusted, NoSuccess, OtherType, TooLarge, Invalid, Duplicate, Empty, Mismatch, Outdated} //nolint:gochecknoglobals // a table
 
 // ofContent reports whether there was content to refuse.
 func (r Refusal) ofContent() bool {
