@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 )
 
@@ -50,6 +51,7 @@ func errTooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", ErrToo
 type body struct {
 	r        io.Reader // what is read
 	raw      io.ReadCloser
+	turn     turnTaker
 	unzipper *gzip.Reader // nil where there is nothing to decompress
 
 	ctx    context.Context //nolint:containedctx // the context of the one exchange this is a part of
@@ -58,8 +60,8 @@ type body struct {
 
 // newBody takes over raw and cancel, also on an error.
 func newBody(ctx context.Context, cancel context.CancelCauseFunc, raw io.ReadCloser, encoding string, limit int64) (*body, error) {
-	b := &body{raw: raw, ctx: ctx, cancel: cancel}
-	var r io.Reader = &stallGuard{r: raw, cancel: cancel}
+	b := &body{raw: raw, ctx: ctx, cancel: cancel, turn: turnTaker{r: &stallGuard{r: raw, cancel: cancel}}}
+	var r io.Reader = &b.turn
 	switch encoding {
 	case "":
 	case "gzip":
@@ -79,7 +81,11 @@ func newBody(ctx context.Context, cancel context.CancelCauseFunc, raw io.ReadClo
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	b.turn.yield() // little that has come may become much
 	n, err := b.r.Read(p)
+	if err != nil {
+		b.turn.done() // whoever does not close it is in nobody's way
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.cause(err)
 	}
@@ -100,12 +106,51 @@ func (b *body) Close() error {
 	if b.unzipper != nil {
 		_ = b.unzipper.Close() // checks nothing and holds nothing
 	}
+	b.turn.done()
 	err := b.raw.Close()
 	b.cancel(errClosed)
 	return err
 }
 
 var errClosed = errors.New("the body has been closed")
+
+// turns are for using what has come of a body: one processor is left to those who do
+// something else, however many documents there are and whatever is in them.
+var turns = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)) //nolint:gochecknoglobals // of the process
+
+// A turnTaker has its turn from the end of a Read on to the next one, or until it is done.
+// It waits for more without one.
+type turnTaker struct {
+	r   io.Reader
+	has bool
+}
+
+func (t *turnTaker) Read(p []byte) (int, error) {
+	t.done()
+	n, err := t.r.Read(p)
+	t.take()
+	return n, err
+}
+
+func (t *turnTaker) take() {
+	turns <- struct{}{}
+	t.has = true
+}
+
+func (t *turnTaker) done() {
+	if t.has {
+		t.has = false
+		<-turns
+	}
+}
+
+// yield lets those go first who wait for their turn.
+func (t *turnTaker) yield() {
+	if t.has {
+		t.done()
+		t.take()
+	}
+}
 
 // stallTimeout is how long an answer may go without a byte.
 const stallTimeout = 30 * time.Second

@@ -79,6 +79,9 @@ type Response struct {
 	// Body is the document, decompressed. It must be read to its end, or to
 	// an error, within the client's Timeout, and must be closed. Reading more
 	// than MaxBody bytes is an error. It is empty if NotModified.
+	//
+	// One processor fewer than there are, and at least one, is busy with bodies that
+	// have come, of all Clients: a Read may have to wait for a Read or Close elsewhere.
 	Body io.ReadCloser
 	// URL is where the document was found after redirects: the base of the
 	// relative URIs in it.

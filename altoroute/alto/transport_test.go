@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -224,5 +225,63 @@ func TestThinErrors(t *testing.T) {
 				t.Errorf("error %v, want %s", err, want)
 			}
 		}
+	}
+}
+
+// One processor is left to others than those who read documents; who waits for more of
+// one is in nobody's way.
+func TestBodiesTakeTurns(t *testing.T) {
+	more := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", alto.MediaTypeDirectory)
+		_, _ = w.Write([]byte("{"))
+		w.(http.Flusher).Flush()
+		<-more
+		_, _ = w.Write([]byte("}"))
+	}))
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c alto.Client
+	open := func() io.ReadCloser {
+		res, err := c.Get(t.Context(), u, alto.MediaTypeDirectory, alto.Validators{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = res.Body.Close() })
+		return res.Body
+	}
+	read := func(r io.Reader) <-chan error {
+		done := make(chan error, 1)
+		go func() {
+			_, err := io.ReadFull(r, make([]byte, 1))
+			done <- err
+		}()
+		return done
+	}
+	var busy []io.ReadCloser
+	for range max(1, runtime.GOMAXPROCS(0)-1) {
+		busy = append(busy, open())
+		if err := <-read(busy[len(busy)-1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := open()
+	lates := read(late)
+	select {
+	case <-lates:
+		t.Fatal("all processors read documents")
+	case <-time.After(50 * time.Millisecond):
+	}
+	waits := read(busy[0])
+	if err := <-lates; err != nil {
+		t.Error(err)
+	}
+	_ = late.Close()
+	close(more)
+	if err := <-waits; err != nil {
+		t.Error(err)
 	}
 }
