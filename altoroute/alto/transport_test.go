@@ -271,8 +271,8 @@ func TestBodiesTakeTurns(t *testing.T) {
 	late := open()
 	lates := read(late)
 	select {
-	case <-lates:
-		t.Fatal("all processors read documents")
+	case err := <-lates:
+		t.Fatal("all processors read documents", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	waits := read(busy[0])
