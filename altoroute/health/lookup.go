@@ -56,7 +56,7 @@ func (p *Prober) addresses(ctx context.Context, f Family, s *subject) ([]netip.A
 		network = "ip6"
 	}
 	answer, err := p.cfg.Resolve(ctx, network, s.site.host)
-	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+	if hasNone(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -70,6 +70,16 @@ func (p *Prober) addresses(ctx context.Context, f Family, s *subject) ([]netip.A
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	return slices.Clip(slices.Compact(addrs)[:min(len(addrs), maxAddrs)]), nil
+}
+
+// hasNone reports whether an error of the resolver says that the host has no address:
+// none at all, or none of the family that was asked for.
+func hasNone(err error) bool {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns.IsNotFound
+	}
+	_, other := errors.AsType[*net.AddrError](err)
+	return other
 }
 
 // resolved takes down the result of a look-up. As long as nothing is known of

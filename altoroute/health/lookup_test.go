@@ -25,7 +25,10 @@ func resolver(addrs ...string) func(context.Context, string, string) ([]netip.Ad
 				found = append(found, addr)
 			}
 		}
-		if len(found) == 0 {
+		switch {
+		case len(found) == 0 && len(addrs) > 0: // as net has it
+			return nil, &net.AddrError{Err: "no suitable address found", Addr: host}
+		case len(found) == 0:
 			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 		}
 		return found, nil
