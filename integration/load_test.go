@@ -24,6 +24,10 @@ type load struct {
 	took    []time.Duration // each answer
 	last    sync.Map        // when each location's host was last sent to
 	right   func(location, path string) bool
+	// Now and then Caddy, with or without us, closes a connection that was made while
+	// it reloads, before an answer. Where it does reload, such a request is repeated.
+	reloads atomic.Bool
+	closed  atomic.Int64
 }
 
 // startLoad has clients ask the router at an address. An answer that is no
@@ -36,7 +40,12 @@ func startLoad(addr string, clients int, right func(location, path string) bool)
 			defer c.CloseIdleConnections()
 			for n := 0; !l.halt.Load(); n++ {
 				from := []string{"192.0.2.1", "2001:db8::1", "203.0.113.7", "198.51.100.1"}[n%4]
-				if err := l.ask(c, from, fmt.Sprintf("/%d/%d", i, n)); err != nil {
+				err := l.ask(c, from, fmt.Sprintf("/%d/%d", i, n))
+				if errors.Is(err, io.EOF) && l.reloads.Load() {
+					l.closed.Add(1)
+					err = l.ask(c, from, fmt.Sprintf("/%d/%d", i, n))
+				}
+				if err != nil {
 					l.mu.Lock()
 					if len(l.failed) < 10 {
 						l.failed = append(l.failed, err.Error())

@@ -114,6 +114,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	load := startLoad(l.Addr().String(), 4, func(to, path string) bool {
 		return to == "https://a.example.net"+path || to == "https://b.example.net"+path
 	})
+	load.reloads.Store(true)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	version := 1
@@ -140,6 +141,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 	t.Logf("%d requests, %d reloads, %d replacements of the maps", answers, reloads, version-1)
 	for _, failure := range load.failures() {
 		t.Error(failure)
+	}
+	if n := load.closed.Load(); n > reloads/10 {
+		t.Errorf("%d connections were closed before an answer", n)
 	}
 	for _, from := range []string{"192.0.2.1", "2001:db8::1"} {
 		var decision struct{ Edge string }
