@@ -123,6 +123,8 @@ func (s edgeSetting) with(c edgeChange, since, now time.Time) (edgeSetting, erro
 	if c.over != nil && (c.mode == nil && s.Mode != altoroute.Drain.String() || c.mode != nil && *c.mode != altoroute.Drain) {
 		return s, fmt.Errorf("over %s: only a drain takes time: give \"mode\": \"drain\" with it", *c.over)
 	}
+	drain := altoroute.Drain.String()
+	hadNothing := s.Mode == altoroute.Disabled.String() || s.Mode == drain && !now.Before(s.Since.Add(time.Duration(s.Over)))
 	if c.mode != nil {
 		over := s.Over
 		s.Mode, s.Over, s.Since, s.By, s.At = "", 0, time.Time{}, "", time.Time{}
@@ -137,6 +139,9 @@ func (s edgeSetting) with(c edgeChange, since, now time.Time) (edgeSetting, erro
 	}
 	if c.over != nil {
 		s.Over, s.By, s.At = span(*c.over), c.by, now
+	}
+	if s.Mode == drain && hadNothing {
+		s.Over = 0 // nothing is given back, after a restart neither
 	}
 	if c.capacity != nil {
 		if s.Capacity, s.CapacityBy, s.CapacityAt = *c.capacity, c.by, now; s.Capacity == 0 {

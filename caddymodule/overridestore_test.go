@@ -458,3 +458,26 @@ func TestNothingSetNeedsNoStorage(t *testing.T) {
 		t.Errorf("%d complaints, then %d:\n%s", reads, n, log)
 	}
 }
+
+// A drain of an edge that has nothing gives it nothing, in another process neither.
+func TestDrainOfWhatHasNothing(t *testing.T) {
+	drain := mode(altoroute.Drain, "alice")
+	drain.over = new(10 * time.Minute)
+	now := time.Now()
+	for name, before := range map[string]func(*overrides){
+		"disabled": func(o *overrides) { mustSet(t, o, "fra", mode(altoroute.Disabled, "bob"), now.Add(-time.Minute)) },
+		"drained":  func(o *overrides) { mustSet(t, o, "fra", mode(altoroute.Drain, "bob"), now.Add(-time.Minute)) },
+	} {
+		disk, _ := newMemory(t)
+		o, _ := emptyOverrides()
+		joined(t, o, disk, edgesOnly(t, "fra", "par"), nil, now).start()
+		before(o)
+		mustSet(t, o, "fra", drain, now)
+		again, _ := emptyOverrides()
+		r := edgesOnly(t, "fra", "par")
+		joined(t, again, disk, r, nil, now.Add(time.Second)).start()
+		if is := stateOf(r, "fra"); is != altoroute.StateDrained {
+			t.Errorf("%s: it is %s", name, is)
+		}
+	}
+}
