@@ -207,7 +207,7 @@ func TestEdgesOfOtherPools(t *testing.T) {
 	// An edge that has left the pool, of which a division was made.
 	next := *r.plan.Load()
 	next.pools = slices.Clone(next.pools)
-	next.pools[0].spreading = &spreading{of: map[loadKey]*division{{pid: 0, edge: 0}: {0, []part{{whole, 1}}}}}
+	next.pools[0].spreading = spreading{{pid: 0, edge: 0}: {0, []part{{whole, 1}}}}
 	r.plan.Store(&next)
 	if d, err := r.Route(q); err != nil || d.Edge == nil || d.Edge.Name != "a" {
 		t.Errorf("%+v, %v", d, err)

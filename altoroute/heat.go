@@ -14,9 +14,10 @@ import (
 
 // heat finds the content that is too hot for one edge.
 func (r *Router) heat(next, before *plan) {
+	sites := next.sites(next.capacities())
 	for i := range r.pools {
 		if m := next.pools[i].meter; m != nil {
-			next.pools[i].hot = m.keys.hot(next.tooHot(m), before.pools[i].hot)
+			next.pools[i].hot = m.keys.hot(next.tooHot(m, sites), before.pools[i].hot)
 		}
 	}
 }
@@ -24,8 +25,7 @@ func (r *Router) heat(next, before *plan) {
 // tooHot returns how often content may be asked for before it is too much for one
 // edge: a hundredth of what the edge can do when it is whole. Edges that are alike have
 // the part of it that they have of all demand, and each key falls to one of them.
-func (p *plan) tooHot(m *meter) float64 {
-	s := p.sites(p.capacities())
+func (p *plan) tooHot(m *meter, s *sites) float64 {
 	var all float64
 	falls := make([]float64, len(s.edges))
 	for e := range m.trends {
@@ -111,12 +111,7 @@ const minHot = 2
 // scatter returns a key of its own for each part of the address space, by
 // which content that is too hot for one edge goes to several: a /24 or a /48.
 func scatter(key uint64, client netip.Addr) uint64 {
-	bits := 48
-	if client.Is4() {
-		bits = 24
-	}
-	network, _ := client.Prefix(bits)
-	b := network.Addr().As16()
+	b := networkOf(client).Addr().As16()
 	var seeded [24]byte
 	copy(seeded[:], b[:])
 	binary.LittleEndian.PutUint64(seeded[16:], key)

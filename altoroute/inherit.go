@@ -136,13 +136,13 @@ func (m *keyMeter) inherit(before *keyMeter) {
 }
 
 // inheritSpreading returns the spreading of an earlier Router's pool for this one.
-func (r *Router) inheritSpreading(s *spreading, from, to *plan) *spreading {
+func (r *Router) inheritSpreading(s spreading, from, to *plan) spreading {
 	if s == nil {
 		return nil
 	}
-	made := &spreading{inheritLoads(r, s.of, from, to)}
-	for key, d := range made.of {
-		made.of[key] = d.renamed(key.edge, func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) })
+	made := make(spreading)
+	for key, d := range inheritLoads(r, s, from, to) {
+		made[key] = d.renamed(key.edge, func(e int32) (int32, bool) { return r.edge(from.router.edges[e].Name) })
 	}
 	return made
 }

@@ -151,6 +151,6 @@ func (r *Router) PoolCondition(name string) PoolCondition {
 	v4, v6 := s.families[0], s.families[1]
 	return PoolCondition{
 		Up: s.up, Fit: s.fit, Panic: v4.Panic || v6.Panic, IPv4: v4, IPv6: v6,
-		GuidanceOff: s.guidanceOff, Divided: s.spreading.divisions(), Hot: len(s.hot),
+		GuidanceOff: s.guidanceOff, Divided: len(s.spreading), Hot: len(s.hot),
 	}
 }

@@ -101,7 +101,7 @@ func (p *plan) put(slot int, g *guidance) {
 	for i := range p.pools {
 		s := &p.pools[i]
 		s.meter = s.meter.follow(gone, g)
-		s.spreading = s.spreading.follow(gone, g, before[:]...)
+		s.spreading = follow(s.spreading, gone, g, before[:]...)
 	}
 	p.stage()
 }

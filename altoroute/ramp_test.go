@@ -224,7 +224,7 @@ func TestIntroduceWithinCapacities(t *testing.T) {
 			}
 		}
 	}
-	for key := range r.plan.Load().pools[0].spreading.of {
+	for key := range r.plan.Load().pools[0].spreading {
 		if key.slot != 0 {
 			t.Errorf("a division of %+v is left", key)
 		}

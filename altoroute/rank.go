@@ -10,10 +10,10 @@ import (
 // Rank returns the edges in the order in which a client would get them: the
 // decision that Route takes, then the one that it would take if that edge were
 // not there, and so on, all on one plan. No edge is in it twice, and none that
-// may not serve the request, nor one that checks say is down except as the first. It has at most as many decisions as asked for, 0
-// meaning all, and none where Route has no edge to name. The time that it takes
-// grows with the square of their number, so that who needs only a few should
-// ask for a few.
+// may not serve the request, nor one that checks say is down except as the
+// first. It has at most as many decisions as asked for, 0 meaning all, and none
+// where Route has no edge to name. The time that it takes grows with the square
+// of their number, so that who needs only a few should ask for a few.
 //
 // Nothing is counted: that somebody goes to an edge is only for Route to note.
 // The error wraps ErrNoSuchPool.
@@ -26,11 +26,11 @@ func (r *Router) Rank(q Query, most int) ([]Decision, error) {
 }
 
 // Relay ranks like Rank for whoever asks the edges itself, so that no client is
-// sent anywhere. Edges that checks say are down come last. A cache fill is not turned away then: an edge may well fetch
-// from its parents like this. It gets no edge that it has been at, as far as its
-// CDN-Loop header (RFC 8586) and the client's address tell, and none at all once
-// it has been at maxHops edges: it goes round in a ring. The error wraps
-// ErrNoSuchPool.
+// sent anywhere. Edges that checks say are down come last. A cache fill is not
+// turned away then: an edge may well fetch from its parents like this. It gets
+// no edge that it has been at, as far as its CDN-Loop header (RFC 8586) and the
+// client's address tell, and none at all once it has been at maxHops edges: it
+// goes round in a ring. The error wraps ErrNoSuchPool.
 func (r *Router) Relay(q Query, most int) ([]Decision, error) { return r.relay(q, most, nil) }
 
 func (r *Router) relay(q Query, most int, among func(*Edge) bool) ([]Decision, error) {

@@ -54,7 +54,7 @@ type networkCounter [networkBits / 64]atomic.Uint64
 
 const networkBits = 1 << 13
 
-// networkOf returns the network that a client counts for.
+// networkOf returns the network that a client counts for: a /24 or a /48.
 func networkOf(client netip.Addr) netip.Prefix {
 	bits := 48
 	if client.Is4() {

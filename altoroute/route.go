@@ -183,7 +183,7 @@ func (p *plan) choose(pool *pool, q *Query, seen *[]candidate) Decision {
 	c.run()
 	c.falls = c.winner
 	if settings.spreading != nil && c.winner >= 0 && c.reason != Pinned {
-		c.overflow(settings.spreading.division(at.key(c.winner, c.kind)))
+		c.overflow(settings.spreading[at.key(c.winner, c.kind)])
 	}
 	return c.decision()
 }

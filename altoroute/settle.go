@@ -18,7 +18,7 @@ const moveCost = 0.01
 // divide divides the demand, which may be nil, among sites at the least cost, and what
 // sites have among their edges. It returns the spreadings by pool, nil where there is
 // nothing to divide. It reads nothing that changes, and may take long.
-func (p *plan) divide(d *demand, before *plan) []*spreading {
+func (p *plan) divide(d *demand, before *plan) []spreading {
 	if d == nil {
 		return nil
 	}
@@ -48,14 +48,14 @@ func (p *plan) divide(d *demand, before *plan) []*spreading {
 	for i := range s.edges {
 		s.even(i)
 	}
-	made := make([]*spreading, len(p.pools))
+	made := make([]spreading, len(p.pools))
 	for i, flow := range s.flows() {
 		l := &d.loads[i]
-		if d := before.pools[l.pool].spreading.division(l.key).divide(l.key.edge, flow); d != nil {
+		if d := before.pools[l.pool].spreading[l.key].divide(l.key.edge, flow); d != nil {
 			if made[l.pool] == nil {
-				made[l.pool] = &spreading{make(map[loadKey]*division)}
+				made[l.pool] = make(spreading)
 			}
-			made[l.pool].of[l.key] = d
+			made[l.pool][l.key] = d
 		}
 	}
 	return made
@@ -100,7 +100,7 @@ func newSettlement(s *sites, d *demand, before *plan) *settlement {
 		row := &t.rows[len(t.rows)-1]
 		row.end = i + 1
 		row.rate += l.rate
-		for _, is := range before.pools[l.pool].spreading.division(l.key).amounts(l.key.edge, l.rate) {
+		for _, is := range before.pools[l.pool].spreading[l.key].amounts(l.key.edge, l.rate) {
 			row.pieces = append(row.pieces, piece{i, is})
 			t.burden[is.edge] += is.rate
 		}

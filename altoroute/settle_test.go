@@ -61,7 +61,7 @@ func TestSettle(t *testing.T) {
 			d.capacity[e] = 50 + 500*rng.Float64()
 			s.capacity[site] += d.capacity[e]
 		}
-		divided := &spreading{make(map[loadKey]*division)}
+		divided := make(spreading)
 		var all, capacity float64
 		for pid := range 10 {
 			for e := range edges {
@@ -71,7 +71,7 @@ func TestSettle(t *testing.T) {
 				l := load{0, loadKey{0, pidIndex(pid), int32(e), anyKind}, 100 * rng.ExpFloat64()}
 				d.loads = append(d.loads, l)
 				if rng.IntN(2) == 0 {
-					divided.of[l.key] = &division{int32(e), []part{{whole / 3, int32(rng.IntN(edges))}, {whole, int32(e)}}}
+					divided[l.key] = &division{int32(e), []part{{whole / 3, int32(rng.IntN(edges))}, {whole, int32(e)}}}
 				}
 				all += l.rate
 			}

@@ -13,31 +13,10 @@ import (
 
 // spreading is how the content of a pool is divided where that is not by cost
 // alone. Nil is by cost alone.
-type spreading struct{ of map[loadKey]*division }
-
-// division returns the division of a load, nil where the edge to which it falls
+//
+// It has the divisions of loads. Where there is none, the edge to which the load falls
 // has all of it.
-func (s *spreading) division(key loadKey) *division {
-	if s == nil {
-		return nil
-	}
-	return s.of[key]
-}
-
-func (s *spreading) divisions() int {
-	if s == nil {
-		return 0
-	}
-	return len(s.of)
-}
-
-// follow returns the spreading for a plan with new guidance.
-func (s *spreading) follow(gone []int, now *guidance, before ...*guidance) *spreading {
-	if s == nil {
-		return nil
-	}
-	return &spreading{follow(s.of, gone, now, before...)}
-}
+type spreading map[loadKey]*division
 
 // A load is what a PID's clients ask for of the content that falls to one edge, by
 // requests of one kind, per second.
@@ -71,7 +50,7 @@ func (r *Router) spread(p, before *plan) {
 
 // spreadAs puts spreadings in force, by pool, in a plan that nobody has yet. Nil is
 // by cost alone in all.
-func (p *plan) spreadAs(of []*spreading) {
+func (p *plan) spreadAs(of []spreading) {
 	for i := range p.pools {
 		if p.pools[i].spreading = nil; of != nil && p.pools[i].meter != nil {
 			p.pools[i].spreading = of[i]

@@ -18,8 +18,8 @@ type poolState struct {
 	up, fit     int                // edges that are not down, of those that only their health could speak against
 	families    [2]FamilyCondition // the same as clients of IPv4 and IPv6 meet them
 
-	meter     *meter     // nil where no edge has a limit
-	spreading *spreading // nil where costs decide alone
+	meter     *meter    // nil where no edge has a limit
+	spreading spreading // nil where costs decide alone
 	hot       map[uint64]bool
 }
 
@@ -48,7 +48,7 @@ type tick struct {
 }
 
 // conclude puts the spreadings that a Tick has found in force.
-func (r *Router) conclude(t tick, of []*spreading, took time.Duration) {
+func (r *Router) conclude(t tick, of []spreading, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.spreadTook = took
