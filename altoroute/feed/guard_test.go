@@ -57,6 +57,16 @@ func unwired(t *testing.T, cfg Config) (*wire, *subject, *heard) {
 	return w, s, h
 }
 
+// unwiredHeld is unwired with a spool, and version 2 is held.
+func unwiredHeld(t *testing.T, folder string) (*wire, *subject) {
+	t.Helper()
+	w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
+	s.move(moved)
+	w.server.Publish(guidance("2", 2))
+	s.wantsHeld("1 num1", "2 num2")
+	return w, s
+}
+
 // without is guidance whose network map lacks the PIDs.
 func without(g altotest.Guidance, pids ...string) altotest.Guidance {
 	for _, pid := range pids {

@@ -22,10 +22,7 @@ import (
 func TestLetInWhileAway(t *testing.T) {
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
-		s.move(moved)
-		w.server.Publish(guidance("2", 2))
-		s.wantsHeld("1 num1", "2 num2")
+		w, s := unwiredHeld(t, folder)
 		w.set(true)
 		s = s.again("a")
 		s.must(s.Release())

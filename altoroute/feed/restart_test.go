@@ -19,10 +19,7 @@ var moved = altoroute.Shift{Moved: 30, Sampled: 100}
 func TestHeldAfterARestart(t *testing.T) {
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
-		s.move(moved)
-		w.server.Publish(guidance("2", 2))
-		s.wantsHeld("1 num1", "2 num2")
+		w, s := unwiredHeld(t, folder)
 		since := s.Status().Held.Since
 
 		passes(20 * time.Minute)
@@ -57,10 +54,7 @@ func TestHeldAfterARestart(t *testing.T) {
 func TestHeldLongEnoughAfterARestart(t *testing.T) {
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
-		s.move(moved)
-		w.server.Publish(guidance("2", 2))
-		s.wantsHeld("1 num1", "2 num2")
+		w, s := unwiredHeld(t, folder)
 		passes(2 * time.Hour)
 		s = s.again("a")
 		s.wants("1 num1", Fresh, "")
@@ -82,10 +76,7 @@ func TestHeldLongEnoughAfterARestart(t *testing.T) {
 func TestRestartWhileAway(t *testing.T) {
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w, s, _ := unwired(t, Config{Spool: spoolIn(t, folder)})
-		s.move(moved)
-		w.server.Publish(guidance("2", 2))
-		s.wantsHeld("1 num1", "2 num2")
+		w, s := unwiredHeld(t, folder)
 		w.set(true)
 		byHand := s.again("a")
 		s.cfg.Spool = spoolIn(t, folder)
