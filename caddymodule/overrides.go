@@ -296,7 +296,7 @@ func (o *overrides) setEdge(name string, c edgeChange, now time.Time) (set *edge
 	if u := o.inForce(); u != nil {
 		is = u.edge(name)
 	}
-	if was, err = was.with(c, is.Since, now); err != nil {
+	if was, err = was.with(c, is, now); err != nil {
 		o.mu.Unlock()
 		return nil, nil, err
 	}

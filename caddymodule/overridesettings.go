@@ -113,18 +113,22 @@ type edgeChange struct {
 	by       string
 }
 
-// with returns the setting after a change. A drain that goes on already goes on
-// from since, where that is set: to begin it anew would give the edge its content
-// back.
-func (s edgeSetting) with(c edgeChange, since, now time.Time) (edgeSetting, error) {
+// hasNothing reports whether the edge has no content any more.
+func (s edgeSetting) hasNothing(now time.Time) bool {
+	return s.Mode == altoroute.Disabled.String() || s.Mode == altoroute.Drain.String() && !now.Before(s.Since.Add(time.Duration(s.Over)))
+}
+
+// with returns the setting after a change, where another one, which may be the
+// configuration's, is in force. A drain that goes on already goes on from its
+// beginning: to begin it anew would give the edge its content back.
+func (s edgeSetting) with(c edgeChange, is edgeSetting, now time.Time) (edgeSetting, error) {
 	if c.mode == nil && c.over == nil && c.capacity == nil && c.load == nil {
 		return s, errors.New("there is nothing to set: give mode, over, capacity or load")
 	}
 	if c.over != nil && (c.mode == nil && s.Mode != altoroute.Drain.String() || c.mode != nil && *c.mode != altoroute.Drain) {
 		return s, fmt.Errorf("over %s: only a drain takes time: give \"mode\": \"drain\" with it", *c.over)
 	}
-	drain := altoroute.Drain.String()
-	hadNothing := s.Mode == altoroute.Disabled.String() || s.Mode == drain && !now.Before(s.Since.Add(time.Duration(s.Over)))
+	hadNothing := s.hasNothing(now) || is.hasNothing(now)
 	if c.mode != nil {
 		over := s.Over
 		s.Mode, s.Over, s.Since, s.By, s.At = "", 0, time.Time{}, "", time.Time{}
@@ -132,7 +136,7 @@ func (s edgeSetting) with(c edgeChange, since, now time.Time) (edgeSetting, erro
 			s.Mode, s.By, s.At = c.mode.String(), c.by, now
 		}
 		if *c.mode == altoroute.Drain {
-			if s.Over, s.Since = over, since; since.IsZero() {
+			if s.Over, s.Since = over, is.Since; is.Since.IsZero() {
 				s.Since = now
 			}
 		}
@@ -140,7 +144,7 @@ func (s edgeSetting) with(c edgeChange, since, now time.Time) (edgeSetting, erro
 	if c.over != nil {
 		s.Over, s.By, s.At = span(*c.over), c.by, now
 	}
-	if s.Mode == drain && hadNothing {
+	if s.Mode == altoroute.Drain.String() && hadNothing {
 		s.Over = 0 // nothing is given back, after a restart neither
 	}
 	if c.capacity != nil {

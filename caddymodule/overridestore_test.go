@@ -465,17 +465,22 @@ func TestDrainOfWhatHasNothing(t *testing.T) {
 	drain.over = new(10 * time.Minute)
 	now := time.Now()
 	for name, before := range map[string]func(*overrides){
-		"disabled": func(o *overrides) { mustSet(t, o, "fra", mode(altoroute.Disabled, "bob"), now.Add(-time.Minute)) },
-		"drained":  func(o *overrides) { mustSet(t, o, "fra", mode(altoroute.Drain, "bob"), now.Add(-time.Minute)) },
+		"disabled by the configuration": func(*overrides) {},
+		"disabled":                      func(o *overrides) { mustSet(t, o, "fra", mode(altoroute.Disabled, "bob"), now.Add(-time.Minute)) },
+		"drained":                       func(o *overrides) { mustSet(t, o, "fra", mode(altoroute.Drain, "bob"), now.Add(-time.Minute)) },
 	} {
 		disk, _ := newMemory(t)
+		var config []*Edge
+		if strings.HasSuffix(name, "configuration") {
+			config = []*Edge{{Name: "fra", Mode: "disable"}}
+		}
 		o, _ := emptyOverrides()
-		joined(t, o, disk, edgesOnly(t, "fra", "par"), nil, now).start()
+		joined(t, o, disk, edgesOnly(t, "fra", "par"), config, now).start()
 		before(o)
 		mustSet(t, o, "fra", drain, now)
 		again, _ := emptyOverrides()
 		r := edgesOnly(t, "fra", "par")
-		joined(t, again, disk, r, nil, now.Add(time.Second)).start()
+		joined(t, again, disk, r, config, now.Add(time.Second)).start()
 		if is := stateOf(r, "fra"); is != altoroute.StateDrained {
 			t.Errorf("%s: it is %s", name, is)
 		}
