@@ -152,7 +152,8 @@ func TestStatus(t *testing.T) {
 		pool files`, "video")
 	eventually(t, "both servers were asked", func() bool {
 		isp, silent := c.source("isp"), c.source("silent")
-		return isp.State == "fresh" && isp.NextLook != nil && silent.LastError != "" && silent.NextLook != nil
+		return isp.State == "fresh" && isp.NextLook != nil && silent.LastError != "" && silent.NextLook != nil &&
+			c.status().Pools["files"].Edges["fra"].PIDs["isp"] != "" // what is fresh is in force a moment later
 	})
 	code, header, body := c.ask("GET", "/altoroute/status")
 	if code != http.StatusOK || header.Get("Content-Type") != "application/json" {
